@@ -31,7 +31,7 @@ def masked(text: str) -> str:
 
 
 class _Text(logging.Formatter):
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
@@ -64,10 +64,10 @@ def configure(log_format: str, level: str) -> None:
     _logger.setLevel(level.upper())
 
 
-def _emit(level: int, event: str, message: str, fields: dict[str, Any], exc_info: bool = False) -> None:
+def _emit(level: int, event: str, message: str, fields: dict[str, Any]) -> None:
     # One line a message, whatever a server's text or a name brings along.
     text = "".join(c if c.isprintable() else " " for c in message)
-    _logger.log(level, "%s", text, exc_info=exc_info, extra={"event": event, "fields": fields})
+    _logger.log(level, "%s", text, extra={"event": event, "fields": fields})
 
 
 def debug(event: str, message: str, **fields: Any) -> None:
@@ -86,6 +86,11 @@ def error(event: str, message: str, **fields: Any) -> None:
     _emit(logging.ERROR, event, message, fields)
 
 
-def traceback(event: str, message: str) -> None:
-    """The current exception's traceback, at debug level."""
-    _emit(logging.DEBUG, event, message, {}, exc_info=True)
+def result(exit_code: int, message: str) -> None:
+    """The last line of a run."""
+    level = logging.ERROR if exit_code else logging.INFO
+    _emit(level, "result", f"exit {exit_code}: {message}", {"exit_code": exit_code})
+
+
+def debug_traceback(error: BaseException) -> None:
+    _logger.debug("traceback", exc_info=error, extra={"event": "traceback"})

@@ -80,6 +80,10 @@ def _one_of(*values: str) -> Callable[[str], str]:
     return parse
 
 
+def _on_lost_token(text: str) -> OnLostToken:
+    return OnLostToken(_one_of(*(choice.value for choice in OnLostToken))(text))
+
+
 def _boolean(text: str) -> bool:
     return _one_of("true", "false")({"1": "true", "0": "false"}.get(text, text.lower())) == "true"
 
@@ -117,7 +121,9 @@ def _server_url(text: str) -> str:
             root = f"{url.scheme}://{url.netloc}{path.removesuffix(end)}"
             raise ValueError(f"ends in {end}; use the server's root: {root}")
     if url.query or url.fragment:
-        raise ValueError(f"{text!r} has a query or a fragment; use the server's root: {url.scheme}://{url.netloc}{url.path}")
+        raise ValueError(
+            f"{text!r} has a query or a fragment; use the server's root: {url.scheme}://{url.netloc}{url.path}"
+        )
     return url.geturl()
 
 
@@ -195,8 +201,8 @@ VARIABLES = (
     Variable("API_KEY_NAME", "key_name", _name, "init-job", "name of the key, 1 to 100 characters"),
     Variable("API_KEY_SCOPE", "scope", _scope, "admin",
              "admin; v4: tenant:NAME-OR-ID; v3: organization:NAME-OR-ID, application:NAME-OR-ID"),
-    Variable("API_KEY_READ_ONLY", "read_only", _boolean, "false", "a key that cannot change anything (v4.17 and later)"),
-    Variable("ON_LOST_TOKEN", "on_lost_token", OnLostToken, "fail",
+    Variable("API_KEY_READ_ONLY", "read_only", _boolean, "false", "a key that only reads (v4.17 and later)"),
+    Variable("ON_LOST_TOKEN", "on_lost_token", _on_lost_token, "fail",
              "the key exists and its token is lost: fail, replace the key, or add another one"),
     Variable("TOKEN_FILE", "token_file", _text, "", "write the bare token here; - is standard output"),
     Variable("ENV_FILE", "env_file", _text, "", "set ENV_VAR in this .env file"),
@@ -230,10 +236,7 @@ def load(environ: Mapping[str, str], env_file: str = "") -> Settings:
             if text:
                 values[variable.field] = variable.parse(text)
         except ValueError as error:
-            # An enum's own message repeats its class name; everything else is ours.
-            reason = str(error).removesuffix(" is not a valid OnLostToken")
-            reason = reason if reason != str(error) else f"{reason} is none of fail, replace, add"
-            problems.append(f"{variable.name}: {reason}")
+            problems.append(f"{variable.name}: {error}")
     problems += _contradictions(values)
     if problems:
         count = "is a problem" if len(problems) == 1 else f"are {len(problems)} problems"
@@ -330,4 +333,6 @@ def _point_out_typos(given: Mapping[str, str], env_var: str) -> None:
             continue
         meant = difflib.get_close_matches(name.upper(), _NAMES, n=1, cutoff=0.92)
         if meant:
-            log.warning("unknown-variable", f"{name} is not a variable of this job; was {meant[0]} meant?", variable=name)
+            log.warning(
+                "unknown-variable", f"{name} is not a variable of this job; was {meant[0]} meant?", variable=name
+            )

@@ -1,0 +1,203 @@
+"""`ensure`: a key of the name is there, and its token in every output. First what to do (pure), then doing it."""
+
+from dataclasses import dataclass, field
+
+from init_job import log
+from init_job.create import Creation, finish, remember
+from init_job.errors import InitJobError, TokenError
+from init_job.job import Job, SavedToken
+from init_job.servers.interface import Key
+from init_job.settings import OnLostToken, Settings
+from init_job.state import Intent
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A saved token and what the server and the state file say about it."""
+
+    key_id: str
+    works: bool
+    token: str = field(default="", repr=False)
+    output: str = "the output"
+    reason: str = ""
+    """Why it does not work."""
+    made_here: bool = False
+    """The state file says that this job made it, under whatever settings."""
+
+
+@dataclass(frozen=True)
+class UpToDate:
+    token: Saved
+    others: tuple[str, ...] = ()
+    """Further keys of the name: not ours to delete."""
+
+
+@dataclass(frozen=True)
+class Create:
+    because: str
+    delete: tuple[str, ...] = ()
+    """To be deleted once the new token is in place."""
+    left: tuple[str, ...] = ()
+    """Keys that this job made under other settings and that stay."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    error: InitJobError
+
+
+Decision = UpToDate | Create | Stop
+
+
+def decide(name: str, keys: list[Key], saved: list[Saved], on_lost: OnLostToken, read_only: bool = False) -> Decision:
+    """The table: `keys` of that name and scope, and the distinct saved tokens in the order of the outputs.
+
+    | keys of that name | saved token                      | decision                                   |
+    |-------------------|----------------------------------|--------------------------------------------|
+    | any               | works, of no key of that name    | Stop: somebody else's                      |
+    | none              | works, made here for another name| Create, the old key is left                |
+    | none              | none or dead                     | Create                                     |
+    | one or several    | works, of one of them            | UpToDate, the others are left              |
+    | one               | dead, of it                      | Create, and delete it                      |
+    | one or several    | none, or dead                    | lost: Stop, or Create (and delete them)    |
+    """
+    ids = tuple(key.id for key in keys)
+    strangers = [token for token in saved if token.works and token.key_id not in ids]
+    for stranger in strangers:
+        if keys or not stranger.made_here:
+            return Stop(_somebody_elses(name, stranger))
+    if not keys:
+        left = tuple(stranger.key_id for stranger in strangers)
+        return Create("the settings were changed" if left else "there is none of that name", left=left)
+
+    fitting = {key.id for key in keys if key.read_only == read_only}
+    for token in saved:
+        if token.works and token.key_id in fitting:
+            return UpToDate(token, tuple(other for other in ids if other != token.key_id))
+
+    unfit = [token for token in saved if token.works]
+    dead = [token for token in saved if token.key_id in ids and not token.works]
+    if len(keys) == 1 and dead and not unfit:
+        return Create(f"its token no longer works: {dead[0].reason}", delete=ids)
+
+    if on_lost is OnLostToken.REPLACE:
+        return Create("its token is lost", delete=ids)
+    if on_lost is OnLostToken.ADD:
+        return Create("its token is lost")
+    return Stop(_lost(name, ids, bool(unfit), read_only))
+
+
+def _somebody_elses(name: str, stranger: Saved) -> TokenError:
+    return TokenError(
+        f"the token in {stranger.output} works, but its key {stranger.key_id} is not {name!r} in this scope",
+        "it may be somebody else's and is kept: correct API_KEY_NAME or API_KEY_SCOPE, or remove the token",
+    )
+
+
+def _lost(name: str, ids: tuple[str, ...], unfit: bool, read_only: bool) -> TokenError:
+    which = (
+        f"key {name!r} exists (id {ids[0]})"
+        if len(ids) == 1
+        else f"{len(ids)} keys {name!r} exist (ids {', '.join(ids)})"
+    )
+    what = "its token is lost: a server shows a token only once"
+    if unfit:
+        what = (
+            "it may change things, and a read-only key is asked for"
+            if read_only
+            else "it is read-only, and that is not asked for"
+        )
+    them = "it" if len(ids) == 1 else "all of them"
+    return TokenError(
+        f"{which}, and {what}",
+        f"ON_LOST_TOKEN=replace makes a new key and deletes {them}, ON_LOST_TOKEN=add makes one beside {them}; "
+        "or put the token back",
+    )
+
+
+def leftovers(keys: list[Key], saved: list[Saved], intent: Intent | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What an interrupted run left: (made by it and never read, to be deleted since its new token is in place)."""
+    if intent is None:
+        return (), ()
+    working = {token.key_id for token in saved if token.works}
+    unread = tuple(key.id for key in keys if key.id not in intent.known and key.id not in working)
+    replaced = working & {key.id for key in keys} - set(intent.doomed)
+    return unread, tuple(key.id for key in keys if key.id in intent.doomed and replaced)
+
+
+def ensure(settings: Settings, dry_run: bool = False) -> str:
+    """What was done, in one line. Raises InitJobError."""
+    job = Job(settings)
+    with job.remembering(read_only=dry_run):
+        tokens = job.saved_tokens()
+        if not tokens:
+            job.need_password()
+        if not dry_run and job.lacking:
+            job.prove_outputs()  # before the wait, not after it
+        made = job.remembers(tokens)
+        if made and job.check(tokens[0].token).works:
+            written = [] if dry_run else job.write_outputs(tokens[0].token, made)
+            return f"key {made.name!r} (id {made.id}) is up to date{_to(written)}"
+        job.log_in()
+        return _with_login(job, tokens, dry_run)
+
+
+def _with_login(job: Job, tokens: list[SavedToken], dry_run: bool) -> str:
+    settings = job.settings
+    scope = job.patience.call(lambda: job.server.resolve(settings.scope))
+    keys = job.list_keys(scope)
+    saved = [_look_at(job, token) for token in tokens]
+    intent = _matching_intent(job)
+    if intent:
+        # What an interrupted run wrote last comes first: a rotation's old token may still work.
+        saved.sort(key=lambda token: token.key_id in intent.known)
+    unread, doomed = leftovers(keys, saved, intent)
+    for key_id in () if dry_run else unread:
+        log.info("unread", f"deleting key {key_id}: an interrupted run made it, and its token is not saved", id=key_id)
+        job.delete_key(key_id)
+    keys = [key for key in keys if key.id not in unread]
+    decision = decide(settings.key_name, keys, saved, settings.on_lost_token, settings.read_only)
+    if isinstance(decision, Stop):
+        raise decision.error
+    if isinstance(decision, UpToDate):
+        others = [other for other in decision.others if other not in doomed]
+        if others:
+            log.warning("more-keys", f"there are more keys {settings.key_name!r}: {', '.join(others)}", ids=others)
+        if dry_run:
+            return f"key {settings.key_name!r} (id {decision.token.key_id}) is up to date"
+        made = job.made_key(decision.token.key_id)
+        written = job.write_outputs(decision.token.token, made)
+        remember(job, made, doomed)
+        finish(job, doomed)
+        return f"key {made.name!r} (id {made.id}) is up to date{_to(written)}"
+    if dry_run:
+        deleted = f" and delete {', '.join(decision.delete)}" if decision.delete else ""
+        return f"would create key {settings.key_name!r} ({decision.because}){deleted}"
+    log.info("creating", f"creating key {settings.key_name!r}: {decision.because}", name=settings.key_name)
+    new = Creation(job, scope, keys, decision.delete).run()
+    for key_id in decision.left:
+        log.warning("left", f"key {key_id}, which this job made under other settings, still exists", id=key_id)
+    return f"created key {new.name!r} (id {new.id}){_to([str(output) for output in job.outputs])}"
+
+
+def _look_at(job: Job, token: SavedToken) -> Saved:
+    status = job.check(token.token)
+    made = job.memory.state.key
+    made_here = made is not None and made.id == token.key_id
+    return Saved(token.key_id, status.works, token.token, token.output, status.reason, made_here)
+
+
+def _matching_intent(job: Job) -> Intent | None:
+    """The intent of an interrupted run, if it was about the key that is asked for."""
+    intent, asked = job.memory.state.intent, job.settings
+    if intent and (intent.name, intent.scope, intent.server) != (asked.key_name, str(asked.scope), asked.url):
+        log.warning(
+            "foreign-intent",
+            f"an interrupted run may have left a key {intent.name!r} ({intent.scope}) at {intent.server}",
+        )
+        return None
+    return intent
+
+
+def _to(written: list[str]) -> str:
+    return f"; its token is now in {', '.join(written)}" if written else ""

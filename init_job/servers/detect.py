@@ -1,0 +1,33 @@
+"""Which ChirpStack is it? The first generation whose readiness probe gets its answer."""
+
+from init_job.errors import Unavailable
+from init_job.servers.http import Http
+from init_job.servers.interface import NotThisApi, Server
+from init_job.servers.v3 import V3
+from init_job.servers.v4 import V4
+
+
+def detect(http: Http, api: str, likely: str = "", health_url: str = "") -> Server:
+    """A server that is ready. `api` is `v3`, `v4` or `auto`; `likely` only says which to try first.
+
+    One request when the first guess is right. Raises Unavailable.
+    """
+    if health_url:
+        answer = http.get(health_url)
+        if not 200 <= answer.status < 300:
+            raise Unavailable(f"HEALTH_URL: {answer}")
+    generations: list[type[V3] | type[V4]] = [V3, V4] if likely == "v3" else [V4, V3]
+    refusals: list[NotThisApi] = []
+    for generation in generations:
+        if api not in ("auto", generation.api):
+            continue
+        server = generation(http)
+        try:
+            server.probe()
+            return server
+        except NotThisApi as refusal:
+            refusals.append(refusal)
+    # Whoever recognised what it is says most.
+    told = next((refusal for refusal in reversed(refusals) if refusal.hint), refusals[-1])
+    name = {"auto": "no ChirpStack", "v3": "no ChirpStack v3", "v4": "no ChirpStack v4"}[api]
+    raise Unavailable(f"this is {name}: {told}", told.hint)

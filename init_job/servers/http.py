@@ -1,0 +1,237 @@
+"""HTTP with limits, and every failure of it as an Unavailable that says what may be wrong."""
+
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+
+from init_job import log, signals
+from init_job.errors import ConfigurationError, Unavailable
+from init_job.settings import Settings
+
+MAX_ANSWER = 8 * 1024 * 1024  # bytes
+_CHUNK = 64 * 1024
+
+
+class LostAnswer(Unavailable):
+    """The request may have been carried out: the connection broke or the time was up after it was sent."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    """Names are case-insensitive."""
+    body: bytes
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "").split(";")[0].strip().lower()
+
+    def __str__(self) -> str:
+        """For a message: `answered 404 (text/html: Sign in)`."""
+        title = re.search(rb"<title[^>]*>(.*?)</title", self.body[:_CHUNK], re.IGNORECASE | re.DOTALL)
+        text = (title[1] if title else self.body[:80]).decode("utf-8", "replace").strip()
+        what = ": ".join(part for part in (self.content_type, text) if part) or "empty"
+        return f"{self.url} answered {self.status} ({what})"
+
+
+class Http:
+    """One session for the whole run: keep-alive, no `.netrc`, no redirects, no certificates but those asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._root = settings.url
+        self._timeout = settings.request_timeout
+        self._session = requests.Session()
+        # Otherwise requests would put a password from .netrc in the place of our bearer token.
+        self._session.trust_env = False
+        self._session.headers = {"User-Agent": "chirpstack-init-job", "Accept-Encoding": "identity"}
+        if "https:" in (settings.url[:6].lower(), settings.health_url[:6].lower()):
+            self._session.mount("https://", _TlsAdapter(_tls_context(settings)))
+            self._session.verify = settings.tls_verify
+        self._connected = ""
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        return self.send("GET", path, headers)
+
+    def send(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Answer:
+        """The answer, whatever its status, but for a redirect. `path` begins with a slash, or is a whole address.
+
+        Raises Unavailable: unreachable, broken off, too late, too long, redirected.
+        """
+        url = path if "://" in path else self._root + path
+        try:
+            with signals.time_limit(self._timeout):
+                answer = self._send(method, url, headers or {}, body)
+        except signals.Overdue:
+            raise self._failed(LostAnswer(f"{url} did not answer within {self._timeout:g} s")) from None
+        except (requests.RequestException, OSError) as error:
+            raise self._failed(_explain(url, error)) from error
+        except Unavailable as error:
+            raise self._failed(error) from None
+        log.debug("request", f"{method} {url}: {answer.status}, {len(answer.body)} bytes", status=answer.status)
+        return answer
+
+    def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        proxies = get_environ_proxies(url)
+        origin = urlsplit(url)
+        if origin.netloc != self._connected and not proxies.get(origin.scheme):
+            _look_up(origin.hostname or "", origin.port or origin.scheme)
+        with self._session.request(
+            method, url, headers=dict(headers), data=body, proxies=proxies,
+            timeout=self._timeout, allow_redirects=False, stream=True,
+        ) as response:  # fmt: skip
+            content = bytearray()
+            for chunk in response.iter_content(_CHUNK):
+                content += chunk
+                if len(content) > MAX_ANSWER:
+                    raise Unavailable(f"{url} answered more than {MAX_ANSWER >> 20} MiB", _NOT_CHIRPSTACK)
+            if response.is_redirect or 300 <= response.status_code < 400:
+                target = response.headers.get("location", "somewhere else")
+                raise Unavailable(
+                    f"{url} answered {response.status_code}, a redirect to {target}",
+                    "redirects are not followed: set CHIRPSTACK_URL to the address behind them",
+                )
+            self._connected = origin.netloc
+            return Answer(url, response.status_code, response.headers, bytes(content))
+
+    def _failed(self, error: Unavailable) -> Unavailable:
+        # A connection with half an answer in it must not serve the next request.
+        self._session.close()
+        self._connected = ""
+        log.debug("request-failed", str(error))
+        return error
+
+
+class _TlsAdapter(HTTPAdapter):
+    """requests with an SSLContext of our own: it would add certifi's certificates to the ones asked for."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__()
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {**pool, "ssl_context": self._context}
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        pass
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file or None)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigurationError(
+            f"CHIRPSTACK_CA_FILE: {settings.ca_file} holds no certificates ({_tls_reason(error)})",
+            "it must be a PEM file with the CA's certificate",
+        ) from error
+    if settings.ca_file:
+        # Python 3.13 refuses CA certificates without key usage, which many home-made ones lack; curl and Go take them.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not settings.tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if settings.client_cert_file:
+        try:
+            context.load_cert_chain(settings.client_cert_file, settings.client_key_file or None, password="")
+        except (ssl.SSLError, OSError) as error:
+            raise ConfigurationError(
+                f"CHIRPSTACK_CLIENT_CERT_FILE: {settings.client_cert_file} cannot be used ({_tls_reason(error)})",
+                "it must be a PEM certificate, and CHIRPSTACK_CLIENT_KEY_FILE its key without a passphrase",
+            ) from error
+    return context
+
+
+def _tls_reason(error: Exception) -> str:
+    return str(getattr(error, "verify_message", "") or getattr(error, "reason", "") or error).replace("_", " ").lower()
+
+
+def _look_up(host: str, port: int | str) -> None:
+    """Resolve the name once where it can be interrupted: nothing ends a getaddrinfo in the main thread, and a
+    container's name server may take half a minute to say that a service is not there yet. Raises OSError."""
+    outcome: list[OSError | None] = []
+
+    def look() -> None:
+        try:
+            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            outcome.append(None)
+        except (OSError, UnicodeError) as error:
+            outcome.append(error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, str(error)))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join()
+    if outcome[0]:
+        raise outcome[0]
+
+
+_NOT_CHIRPSTACK = "check that CHIRPSTACK_URL is the address under which the web interface opens"
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what it was made of: requests and urllib3 wrap the operating system's reason several times."""
+    found = [error]
+    for one in found:  # grows while it is walked
+        inner = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
+        found += [part for part in inner if isinstance(part, BaseException) and part not in found]
+    return found
+
+
+def _explain(url: str, error: Exception) -> Unavailable:
+    """What a user can do something about."""
+    chain = _chain(error)
+    host = urlsplit(url).hostname or ""
+    scheme, port = urlsplit(url).scheme, urlsplit(url).port
+
+    def has(*types: type[BaseException]) -> BaseException | None:
+        return next((one for one in chain if isinstance(one, types)), None)
+
+    if has(requests.exceptions.ProxyError):
+        return Unavailable(
+            f"{url}: the proxy cannot be used ({chain[-1]})", "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
+        )
+    if verify := has(ssl.SSLCertVerificationError):
+        return Unavailable(
+            f"{url}: the server's certificate is not trusted: {_tls_reason(verify)}",  # type: ignore[arg-type]
+            "set CHIRPSTACK_CA_FILE to the CA that signed it, and use the host name that it was made for",
+        )
+    if tls := has(ssl.SSLError):
+        reason = _tls_reason(tls)  # type: ignore[arg-type]
+        plain = "wrong version number" in reason or "http request" in reason or "record layer failure" in reason
+        return Unavailable(
+            f"{url}: no TLS connection: {reason}",
+            "the port seems to speak plain HTTP: use http:// in CHIRPSTACK_URL" if plain
+            else "if the server asks for a client certificate, set CHIRPSTACK_CLIENT_CERT_FILE",
+        )  # fmt: skip
+    if has(socket.gaierror):
+        return Unavailable(
+            f"{url}: the name {host} is not known (yet)",
+            "in compose the host is the service's name, and both must be on one network",
+        )
+    if has(ConnectionRefusedError):
+        local = host in ("localhost", "127.0.0.1", "::1")
+        return Unavailable(
+            f"{url}: connection refused",
+            "inside a container localhost is the container itself: use the service's name" if local
+            else f"is the server running, and is {port or scheme} its port?",
+        )  # fmt: skip
+    if has(requests.exceptions.ConnectTimeout):
+        return Unavailable(f"{url}: no connection within REQUEST_TIMEOUT", "is the host reachable from here?")
+    if has(requests.exceptions.Timeout, TimeoutError):
+        return LostAnswer(f"{url} did not answer in time", "look at the server's log, or raise REQUEST_TIMEOUT")
+    if has(requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError, OSError):
+        hint = "the port may speak TLS: try https:// in CHIRPSTACK_URL" if scheme == "http" else ""
+        return LostAnswer(f"{url}: the connection broke off ({type(chain[-1]).__name__})", hint)
+    return Unavailable(f"{url}: no HTTP answer ({type(error).__name__})", _NOT_CHIRPSTACK)

@@ -1,0 +1,197 @@
+"""The state file: which key this job made, what it was about to do when it was killed, and the lock.
+
+`.NAME.state` beside the first output file, without any secret in it:
+`{"format": 1, "key": {…} or null, "intent": {…} or null}` on one line.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import TypeVar, get_origin
+
+from init_job import log, signals
+from init_job.errors import NotReady
+from init_job.outputs import files
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class MadeKey:
+    """The key whose token is in the outputs."""
+
+    id: str
+    name: str
+    scope: str
+    """As the settings said it, for a comparison without a question to the server."""
+    read_only: bool
+    server: str
+    api: str
+    version: str
+    created: str
+    """RFC 3339, by this machine's clock."""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """Written before a create: any key of that name which is not `known` was made by us, and nobody has its token."""
+
+    name: str
+    scope: str
+    server: str
+    known: tuple[str, ...]
+    doomed: tuple[str, ...]
+    """Known keys to delete once the new token is in place."""
+
+
+@dataclass(frozen=True)
+class State:
+    key: MadeKey | None = None
+    intent: Intent | None = None
+
+
+class StateFile:
+    """Open and locked, or (without a path) a memory that ends with the run."""
+
+    def __init__(self, state: State = State(), fd: int = -1) -> None:
+        self.state = state
+        self._fd = fd
+
+    @property
+    def is_kept(self) -> bool:
+        return self._fd >= 0
+
+    def save(self, state: State) -> None:
+        """Raises OSError. In place: the lock is on this file, and it must stay the same one."""
+        self.state = state
+        if self.is_kept:
+            content = json.dumps({"format": _FORMAT, **asdict(state)}) + "\n"
+            files.overwrite(self._fd, content.encode())
+
+
+def path_beside(output: str) -> str:
+    """Where the state of the job that writes this output is."""
+    folder, name = os.path.split(output)
+    return os.path.join(folder, f".{name}.state")
+
+
+def peek(path: str) -> State:
+    """What is remembered, without lock or trace."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return State()
+    with open(fd, "rb"):
+        return _read(fd, path)
+
+
+@contextlib.contextmanager
+def locked(path: str, patience: float) -> Iterator[StateFile]:
+    """The state file, for this job alone. Waits up to `patience` seconds for another job; raises NotReady then.
+
+    Where no file can be made, or there are no locks, one line says so and the run goes on without.
+    """
+    try:
+        fd = _open_locked(path, patience)
+    except OSError as error:
+        # A missing folder is the output's own error, and comes next.
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            log.warning(
+                "no-state",
+                f"nothing can be remembered in {path} ({error.strerror}): every run logs in, and a token "
+                "whose writing is interrupted is lost",
+            )
+        yield StateFile()
+        return
+    try:
+        yield StateFile(_read(fd, path), fd)
+    finally:
+        # A run that came to nothing leaves nothing.
+        if os.fstat(fd).st_size == 0:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        os.close(fd)
+
+
+def _open_locked(path: str, patience: float) -> int:
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OSError(errno.EINVAL, "it is no plain file")
+            _lock(fd, path, patience)
+            # The job before us may have removed the file while we waited for it.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), os.lstat(path)):
+                    return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def _lock(fd: int, path: str, patience: float) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    except BlockingIOError:
+        log.info("locked", f"another job holds {path}: waiting for it")
+    except OSError as error:
+        log.warning(
+            "no-lock", f"{path} cannot be locked ({error.strerror}): do not run two jobs at once on this volume"
+        )
+        return
+    try:
+        with signals.time_limit(patience):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+    except signals.Overdue:
+        raise NotReady(
+            f"another job has held {path} for all of WAIT_TIMEOUT",
+            "look at that job's log, or give each job an output of its own",
+        ) from None
+
+
+def _read(fd: int, path: str) -> State:
+    """Never raises: a state that cannot be trusted is none, and the server is asked for everything."""
+    info = os.fstat(fd)
+    if info.st_uid not in (os.geteuid(), 0):
+        log.warning(
+            "foreign-state",
+            f"{path} belongs to uid {info.st_uid}, not to this job: ignored; remove it if it is a leftover",
+        )
+        return State()
+    try:
+        line = os.pread(fd, 1 << 24, 0).partition(b"\n")[0]
+        return _parse(json.loads(line)) if line else State()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        log.warning("bad-state", f"{path} cannot be read (damaged, or made by a later version): ignored")
+        return State()
+
+
+def _parse(content: dict[str, object]) -> State:
+    if content["format"] != _FORMAT:
+        raise ValueError
+    return State(_record(MadeKey, content["key"]), _record(Intent, content["intent"]))
+
+
+R = TypeVar("R", MadeKey, Intent)
+
+
+def _record(kind: type[R], content: object) -> R | None:
+    if content is None:
+        return None
+    if not isinstance(content, dict):
+        raise TypeError
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+    for field in fields(kind):
+        value = values[field.name]
+        # str, bool, or a tuple of str
+        expected = get_origin(field.type) or field.type
+        if not isinstance(value, expected) or (expected is tuple and not all(isinstance(v, str) for v in value)):  # type: ignore[arg-type]
+            raise TypeError
+    return kind(**values)  # type: ignore[arg-type]
