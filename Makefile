@@ -1,0 +1,43 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(READY) ## run the job: against CHIRPSTACK_URL if it is set, otherwise against a simulated v4 and v3
+	@$(BIN)/python -m tests.demo
+
+test: $(READY) ## all tests that need no Docker
+	$(BIN)/python -m pytest -n auto
+
+lint: $(READY) ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## let ruff format and mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: $(READY) ## generate the v4 messages from init_job/servers/chirpstack.proto
+	$(BIN)/python -m grpc_tools.protoc -Iinit_job/servers --python_out=init_job/servers --pyi_out=init_job/servers \
+		init_job/servers/chirpstack.proto
+
+lock: $(READY) ## pin every dependency anew, with hashes
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --upgrade pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --upgrade pyproject.toml --group dev \
+		-c requirements.lock -o requirements-dev.lock
+
+setup: $(READY) ## make the virtual environment that the other targets use
+
+$(READY): requirements-dev.lock
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.PHONY: help run test lint format proto lock setup
