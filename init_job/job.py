@@ -102,7 +102,7 @@ class Job:
         if call(lambda: server.log_in(email, password)):
             return
         if initial and call(lambda: server.log_in(email, initial)):
-            call(lambda: server.set_password(email, password))
+            call(lambda: server.set_password(password))
             log.info("password-set", f"set CHIRPSTACK_PASSWORD as the password of {email}", account=email)
             if call(lambda: server.log_in(email, password)):
                 return

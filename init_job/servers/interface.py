@@ -80,7 +80,7 @@ class Server(ABC):
         """Whether the server accepted it; the session is used by every later call."""
 
     @abstractmethod
-    def set_password(self, email: str, password: str) -> None:
+    def set_password(self, password: str) -> None:
         """Change the password of the account that is logged in."""
 
     @abstractmethod

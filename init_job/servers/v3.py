@@ -82,7 +82,7 @@ class V3(Server):
         self._session = token
         return True
 
-    def set_password(self, email: str, password: str) -> None:
+    def set_password(self, password: str) -> None:
         user = self._ask("GET", "/api/internal/profile").get("user")
         user_id = _string(user if isinstance(user, dict) else {}, "id")
         self._ask("PUT", f"/api/users/{user_id}/password", {"password": password})

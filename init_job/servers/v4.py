@@ -94,7 +94,7 @@ class V4(Server):
             self._before_4_8 = refused.status == _UNIMPLEMENTED
         return True
 
-    def set_password(self, email: str, password: str) -> None:
+    def set_password(self, password: str) -> None:
         from init_job.servers import chirpstack_pb2 as pb
 
         user = _parse(pb.ProfileResponse, self._ask("InternalService/Profile")).user

@@ -1,0 +1,109 @@
+"""What several test modules need: the job as a process of its own, and settings without one."""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from init_job import settings
+
+PASSWORD = "correct horse battery"  # of the simulated admin; long enough to be masked and to be searched for
+_JWT = re.compile(r"eyJ[\w-]{10,}")
+_ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Run:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def messages(self) -> list[str]:
+        """The log lines at info and above, without time and level."""
+        return [line[33:] for line in self.err.splitlines() if line[25:29] in ("INFO", "WARN", "ERRO")]
+
+    @property
+    def error(self) -> str:
+        """The line that says what happened; the one after it, the last of all, says what to do."""
+        what, todo = self.messages[-2:]
+        assert todo.startswith(f"exit {self.code}: what to do: "), self.err
+        return what
+
+    @property
+    def hint(self) -> str:
+        assert self.error
+        return self.messages[-1].partition("what to do: ")[2]
+
+
+def environment(**variables: str | Path) -> dict[str, str]:
+    keep = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "COVERAGE_PROCESS_START")}
+    defaults = {"LOG_LEVEL": "debug", "WAIT_TIMEOUT": "5s", "PYTHONPATH": str(_ROOT)}
+    return {**keep, **defaults, **{name: str(value) for name, value in variables.items()}}
+
+
+def run_job(cwd: Path, *arguments: str, secrets: tuple[str, ...] = (), **variables: str | Path) -> Run:
+    """Run the job to its end. Whatever it prints is searched for passwords and tokens."""
+    process = subprocess.run(
+        [sys.executable, "-m", "init_job", *arguments],
+        cwd=cwd,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    run = Run(process.returncode, process.stdout, process.stderr)
+    expect_no_secrets(run, *secrets, str(variables.get("CHIRPSTACK_PASSWORD", "")))
+    if not any(variables.get(name) == "-" for name in ("TOKEN_FILE", "JSON_FILE")):
+        assert not _JWT.search(run.out)
+    return run
+
+
+def expect_no_secrets(run: Run, *secrets: str) -> None:
+    assert not _JWT.search(run.err), "a token in the log"
+    for secret in (PASSWORD, *secrets):
+        # `admin` is the default account's name as well as its password.
+        assert len(secret) < 6 or secret not in run.err, "a password in the log"
+
+
+@contextmanager
+def started_job(cwd: Path, *arguments: str, **variables: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """The job as a running process; standard error is a pipe to read its lines from."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "init_job", *arguments],
+        cwd=cwd,
+        env=environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+
+def settings_for(url: str, **variables: str) -> settings.Settings:
+    given = {"CHIRPSTACK_URL": url, "CHIRPSTACK_PASSWORD": "admin", "TOKEN_FILE": "/nowhere/token", **variables}
+    return settings.load(given, env_file="/dev/null")
+
+
+def jwt(claims: dict[str, object], secret: str = "not the server's") -> str:
+    def part(content: bytes) -> str:
+        return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+    header = {"alg": "HS256", "typ": "JWT"}
+    signed = f"{part(json.dumps(header).encode())}.{part(json.dumps(claims).encode())}"
+    return f"{signed}.{part(hmac.digest(secret.encode(), signed.encode(), hashlib.sha256))}"
