@@ -30,6 +30,12 @@ def masked(text: str) -> str:
     return _JWT.sub(MASK, text)
 
 
+def _masked_field(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_masked_field(one) for one in value]
+    return masked(value) if isinstance(value, str) else value
+
+
 class _Text(logging.Formatter):
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
@@ -53,7 +59,7 @@ class _Json(_Text):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps({k: masked(v) if isinstance(v, str) else v for k, v in line.items()}, ensure_ascii=False)
+        return json.dumps({name: _masked_field(value) for name, value in line.items()}, ensure_ascii=False)
 
 
 def configure(log_format: str, level: str) -> None:

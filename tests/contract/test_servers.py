@@ -178,7 +178,7 @@ def test_a_password_that_the_server_does_not_take_is_refused_with_its_words(chir
     server = chirpstack.connect()
     assert server.log_in(chirpstack.add_account(admin=True), "a password")
     if chirpstack.api == "v3" or chirpstack.version >= (4, 17):
-        with pytest.raises(ServerRefusal, match="at least [68] characters"):
+        with pytest.raises(ServerRefusal, match=r"at least [68] characters"):
             server.set_password("short")
     else:
         server.set_password("short")

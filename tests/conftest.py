@@ -1,0 +1,28 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulator import Simulator
+from tests.support import PASSWORD
+
+
+@pytest.fixture(params=["v3", "v4"])
+def chirpstack(request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    """The newest of each generation, whose admin has a password worth hiding."""
+    with Simulator(request.param, {"v3": "3.17.9", "v4": "4.19.0"}[request.param]) as simulator:
+        simulator.set_password("admin", PASSWORD)
+        yield simulator
+
+
+@pytest.fixture
+def v4() -> Iterator[Simulator]:
+    with Simulator("v4", "4.19.0") as simulator:
+        simulator.set_password("admin", PASSWORD)
+        yield simulator
+
+
+@pytest.fixture
+def v3() -> Iterator[Simulator]:
+    with Simulator("v3", "3.17.9") as simulator:
+        simulator.set_password("admin", PASSWORD)
+        yield simulator

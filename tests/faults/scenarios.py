@@ -1,0 +1,147 @@
+"""What a run may find: every row of the design's table (§4), and what stands beside it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.faults.proxy import Exchange
+from tests.faults.world import APIS, NAME, Api, Expected, World
+
+Prepare = Callable[[World], None]
+
+
+def _first_run(world: World) -> None:
+    pass
+
+
+def _up_to_date(world: World) -> None:
+    first = world.run()
+    assert first.code == 0, first.log
+    world.expected = Expected(same_token=world.tokens()[0])
+
+
+def _up_to_date_without_state(world: World) -> None:
+    _up_to_date(world)
+    (world.volume / ".token.state").unlink()
+
+
+def _an_output_lacks_the_token(world: World) -> None:
+    _up_to_date(world)
+    world.token_file.unlink()
+
+
+def _key_deleted(world: World) -> None:
+    _up_to_date(world)
+    world.server.delete_key(world.keys()[0].id)
+    world.expected = Expected()
+
+
+def _secret_changed(world: World) -> None:
+    _up_to_date(world)
+    world.server.set_secret("another")
+    world.expected = Expected()
+
+
+def _settings_changed(world: World) -> None:
+    _up_to_date(world)
+    world.variables["API_KEY_NAME"] = "renamed"
+    world.expected = Expected()
+
+
+def _strangers_token(world: World) -> None:
+    _, token = world.server.add_key("stranger")
+    world.token_file.write_text(token)
+    world.expected = Expected(code=5, keys=0)
+
+
+def _one_key_strangers_token(world: World) -> None:
+    _strangers_token(world)
+    world.keep(world.server.add_key(NAME)[0])
+    world.expected = Expected(code=5, keys=1)
+
+
+def _lost(on_lost_token: str, expected: Expected, keys: int = 1) -> Prepare:
+    def prepare(world: World) -> None:
+        ids = [world.server.add_key(NAME)[0] for _ in range(keys)]
+        if on_lost_token != "replace":
+            world.keep(*ids)
+        world.variables["ON_LOST_TOKEN"] = on_lost_token
+        world.expected = expected
+
+    return prepare
+
+
+def _dead_token_of_another_key(world: World) -> None:
+    old, token = world.server.add_key(NAME)
+    world.server.delete_key(old)
+    world.token_file.write_text(token)
+    world.server.add_key(NAME)
+    world.variables["ON_LOST_TOKEN"] = "replace"
+
+
+def _several_and_one_works(world: World) -> None:
+    ids_and_tokens = [world.server.add_key(NAME) for _ in range(3)]
+    world.keep(*(one for one, _ in ids_and_tokens))
+    world.token_file.write_text(ids_and_tokens[1][1])
+    world.expected = Expected(keys=3, same_token=ids_and_tokens[1][1])
+
+
+def _first_boot(world: World) -> None:
+    world.variables |= {"CHIRPSTACK_PASSWORD": "a better one", "CHIRPSTACK_INITIAL_PASSWORD": "admin"}
+
+
+def _group_scope(world: World) -> None:
+    """With a key of the same name that is everybody's administrator."""
+    world.server.add_key(NAME, "admin")
+    kind = world.group_scope.partition(":")[0]
+    world.variables["API_KEY_SCOPE"] = f"{kind}:{'ChirpStack' if world.api == 'v4' else 'chirpstack'}"
+    world.scope = world.group_scope
+
+
+def _killed_after_the_create(world: World) -> None:
+    """A key that an interrupted run made, and whose token nobody has."""
+    world.proxy.plan(lambda exchange: _answer_is_lost if exchange.is_create else None)
+    assert world.run(WAIT_TIMEOUT="0").code == 3
+    assert len(world.keys()) == 1
+
+
+def _answer_is_lost(exchange: Exchange) -> None:
+    exchange.forward()
+    exchange.hang_up()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    prepare: Prepare
+
+    def __str__(self) -> str:
+        return self.name
+
+    def set_up(self, world: World) -> None:
+        self.prepare(world)
+        world.proxy.plan(None)
+        world.settle()
+
+
+SCENARIOS = [
+    Scenario("first run", _first_run),
+    Scenario("first boot sets the password", _first_boot),
+    Scenario("a tenant's or organization's key", _group_scope),
+    Scenario("up to date", _up_to_date),
+    Scenario("up to date, state file gone", _up_to_date_without_state),
+    Scenario("up to date, an output lacks the token", _an_output_lacks_the_token),
+    Scenario("no key, token dead", _key_deleted),
+    Scenario("no key, token of a key that works", _strangers_token),
+    Scenario("no key, settings changed", _settings_changed),
+    Scenario("one key, its token dead", _secret_changed),
+    Scenario("one key, token of another key that works", _one_key_strangers_token),
+    Scenario("one key, lost: fail", _lost("fail", Expected(code=5))),
+    Scenario("one key, lost: replace", _lost("replace", Expected())),
+    Scenario("one key, lost: add", _lost("add", Expected(keys=2))),
+    Scenario("one key, dead token of another: replace", _dead_token_of_another_key),
+    Scenario("several keys, the token is of one", _several_and_one_works),
+    Scenario("several keys, lost: replace", _lost("replace", Expected(), keys=3)),
+    Scenario("several keys, lost: add", _lost("add", Expected(keys=4), keys=3)),
+    Scenario("killed after the create", _killed_after_the_create),
+]
+CASES: list[tuple[Api, Scenario]] = [(api, scenario) for api in APIS for scenario in SCENARIOS]

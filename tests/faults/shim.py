@@ -1,0 +1,94 @@
+"""Hurts the calls that the program makes to the operating system for its files: at the Kth one something happens.
+
+Installed in the process of one run, in the place of the functions of `os` and `fcntl`. Only calls about files under
+one folder count, so that neither logs nor sockets are in the count.
+"""
+
+import errno
+import fcntl
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+CHANGING = ("open", "pwrite", "write", "rename", "replace", "unlink", "link", "mkdir", "fsync", "ftruncate", "fchmod",
+            "fchown", "chmod", "chown", "posix_fallocate")  # fmt: skip
+"""What can change a file, or brings a change to the disk."""
+ALL = (*CHANGING, "close", "lstat", "stat", "fstat", "pread", "flock")
+
+
+@dataclass(frozen=True)
+class Hurt:
+    folder: str
+    trace: str
+    """A file for the names of the calls, one a line, in their order."""
+    at: int = -1
+    """The call to hurt, counted from 0; -1: none."""
+    signal_before: int = 0
+    signal_after: int = 0
+    error: str = ""
+    """The name of an errno."""
+    calls: tuple[str, ...] = CHANGING
+    short: bool = False
+    """Every write takes half of what it is given."""
+
+
+def install(hurt: Hurt) -> None:
+    _Shim(hurt)
+
+
+class _Shim:
+    def __init__(self, hurt: Hurt) -> None:
+        self._hurt = hurt
+        self._count = 0
+        self._folder = os.path.realpath(hurt.folder) + "/"
+        self._fds: dict[int, str] = {}
+        self._write, self._pwrite, self._close = os.write, os.pwrite, os.close
+        self._trace = os.open(hurt.trace, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        for name in ALL:
+            module = fcntl if name == "flock" else os
+            setattr(module, name, self._wrapped(name, getattr(module, name)))
+
+    def _wrapped(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            path = self._path(args[0])
+            # An `open` that only reads changes nothing.
+            reads = name == "open" and self._hurt.calls == CHANGING and not args[1] & os.O_CREAT
+            counts = path and name in self._hurt.calls and not reads
+            number = self._count
+            if counts:
+                self._count += 1
+                self._write(self._trace, f"{name} {os.path.basename(path)}\n".encode())
+            hit = counts and number == self._hurt.at
+            if hit and self._hurt.signal_before:
+                os.kill(os.getpid(), self._hurt.signal_before)
+            if hit and self._hurt.error:
+                if name == "close":
+                    function(*args, **kwargs)
+                if name == "pwrite":
+                    function(args[0], args[1][: len(args[1]) // 2], *args[2:])  # an error after half of it
+                number = getattr(errno, self._hurt.error)
+                raise OSError(number, os.strerror(number))
+            if path and self._hurt.short and name in ("pwrite", "write"):
+                args = (args[0], args[1][: max(1, len(args[1]) // 2)], *args[2:])
+            result = function(*args, **kwargs)
+            if path and name == "open":
+                self._fds[result] = path
+            elif path and name == "close":
+                self._fds.pop(args[0], None)
+            if hit and self._hurt.signal_after:
+                os.kill(os.getpid(), self._hurt.signal_after)
+            return result
+
+        return call
+
+    def _path(self, where: Any) -> str:
+        """The path of the call's file; nothing when it is none of ours."""
+        if isinstance(where, int):
+            return self._fds.get(where, "")
+        path = os.path.abspath(os.fsdecode(where))
+        return path if (path + "/").startswith(self._folder) else ""
+
+
+KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT

@@ -1,0 +1,178 @@
+"""A server with its data, a volume, the job between them, and what must be true of both in the end."""
+
+import base64
+import json
+import re
+import threading
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import environ
+from pathlib import Path
+from typing import Any, Literal
+
+from tests.faults.proxy import Proxy
+from tests.faults.runner import Result, Run, Runner
+from tests.faults.shim import Hurt
+from tests.simulator import ApiKey, Simulator
+from tests.simulator.client import V3, V4
+
+Api = Literal["v3", "v4"]
+APIS: tuple[Api, ...] = ("v3", "v4")
+NAME = "init-job"
+FULL = environ.get("FULL_SWEEP") == "1"
+ENV_BEFORE = b"# mine\nOTHER='a # b'\n"
+
+
+def chosen(one_of: int, *case: object) -> bool:
+    """Whether a case is run: all of them in a full sweep, otherwise always the same share."""
+    return FULL or zlib.crc32(repr(case).encode()) % one_of == 0
+
+
+def key_id(token: str) -> str:
+    part = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return str(claims.get("api_key_id") or claims["sub"])
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How it must end, when nothing is in the way any more."""
+
+    code: int = 0
+    keys: int = 1
+    same_token: str = ""
+    """A token that works already is not replaced."""
+
+
+class World:
+    """`folder/volume` has the outputs: a token file, a `.env` file with something of the user's, a JSON file."""
+
+    def __init__(self, api: Api, folder: Path, runner: Runner, server: Simulator, proxy: Proxy) -> None:
+        self.api, self.server, self.proxy = api, server, proxy
+        self.folder, self._runner = folder, runner
+        self.volume = folder / "volume"
+        self.volume.mkdir()
+        self.token_file = self.volume / "token"
+        self.env_file = self.volume / "app.env"
+        self.json_file = self.volume / "key.json"
+        self.env_file.write_bytes(ENV_BEFORE)
+        self.scope = "admin"
+        self.expected = Expected()
+        self.variables = {
+            "PATH": environ["PATH"],
+            "CHIRPSTACK_URL": proxy.url,
+            "CHIRPSTACK_PASSWORD": "admin",
+            "WAIT_TIMEOUT": "30s",
+            "LOG_LEVEL": "debug",
+            "TOKEN_FILE": str(self.token_file),
+            "ENV_FILE": str(self.env_file),
+            "JSON_FILE": str(self.json_file),
+        }
+        if api == "v4":
+            self.group_scope = f"tenant:{server.groups()['ChirpStack']}"
+        else:
+            self.group_scope = f"organization:{server.groups()['chirpstack']}"
+        # None of these is the job's to touch.
+        for name, scope in (("other", "admin"), (f"{NAME}-2", "admin"), ("", "admin"), ("other", self.group_scope)):
+            server.add_key(name, scope)
+        self._kept: list[ApiKey] = []
+        self.number = 0
+
+    def settle(self) -> None:
+        """What is on the server now and is not of the name and scope has to stay."""
+        self._kept += [key for key in self.server.keys() if key not in self.keys()]
+
+    def keep(self, *ids: str) -> None:
+        self._kept += [key for key in self.server.keys() if key.id in ids]
+
+    def keys(self) -> list[ApiKey]:
+        """Of the name and scope that is asked for."""
+        return self.server.keys(self.variables.get("API_KEY_NAME", NAME), self.scope)
+
+    # Runs
+
+    def start(self, hurt: Hurt | None = None, arguments: tuple[str, ...] = (), **variables: str) -> Run:
+        self.number += 1
+        return self._runner.start(
+            self.folder,
+            {**self.variables, **variables},
+            self.folder / f"run-{self.number}",
+            arguments=arguments,
+            hurt=hurt,
+        )
+
+    def run(self, hurt: Hurt | None = None, arguments: tuple[str, ...] = (), **variables: str) -> Result:
+        return self.start(hurt, arguments, **variables).wait()
+
+    def hurt(self, **what: Any) -> Hurt:
+        return Hurt(str(self.volume), str(self.folder / "trace"), **what)
+
+    def trace(self) -> list[str]:
+        return (self.folder / "trace").read_text().splitlines()
+
+    # What must be true
+
+    def tokens(self) -> list[str]:
+        """As the services read them that they are for; an empty text for a file without."""
+        found = [self.token_file.read_text().strip() if self.token_file.exists() else ""]
+        bindings = re.findall(r"(?m)^CHIRPSTACK_API_TOKEN=(.*)$", self.env_file.read_text())
+        found.append(bindings[-1] if bindings else "")
+        text = self.json_file.read_text() if self.json_file.exists() else ""
+        found.append(json.loads(text)["token"] if text else "")
+        return found
+
+    def files(self) -> Mapping[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.volume.iterdir()}
+
+    def expect_nothing_of_others_touched(self) -> None:
+        there = self.server.keys()
+        assert [key for key in self._kept if key not in there] == []
+        assert [key for key in there if key not in self.keys() and key not in self._kept] == []
+        assert self.env_file.read_bytes().startswith(ENV_BEFORE)
+
+    def expect_promise_kept(self, result: Result) -> None:
+        """Exit 0 only with a token that works, of a key of the name, in every output."""
+        self.expect_nothing_of_others_touched()
+        if result.code == 0:
+            tokens = self.tokens()
+            assert len(set(tokens)) == 1, result.log
+            assert tokens[0], result.log
+            assert self.server.token_works(tokens[0]), result.log
+            assert key_id(tokens[0]) in [key.id for key in self.keys()], result.log
+
+    def expect_healed(self, before: str = "") -> None:
+        """One more run, without a fault, gets there."""
+        self.proxy.plan(None)
+        result = self.run()
+        log = f"{before}\n--- one more run: {result.log}"
+        assert result.code == self.expected.code, log
+        self.expect_promise_kept(result)
+        assert len(self.keys()) == self.expected.keys, log
+        leftover = [name for name in self.files() if name.endswith(".tmp")]
+        assert leftover == [], log
+        if self.expected.same_token:
+            assert set(self.tokens()) == {self.expected.same_token}, log
+
+
+@contextmanager
+def world(api: Api, folder: Path, runner: Runner) -> Iterator[World]:
+    folder.mkdir()
+    with Simulator(api, V3 if api == "v3" else V4) as server, Proxy(server.url) as proxy:
+        yield World(api, folder, runner, server, proxy)
+
+
+class Handle:
+    """The run that a fault, which was planned before, is to hurt."""
+
+    def __init__(self) -> None:
+        self._there = threading.Event()
+
+    def set(self, run: Run) -> None:
+        self._run = run
+        self._there.set()
+
+    def get(self) -> Run:
+        self._there.wait(10)
+        return self._run

@@ -1,0 +1,142 @@
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from init_job import state
+from init_job.errors import NotReady
+from init_job.state import Intent, MadeKey, State
+
+MADE = MadeKey("id", "grafana", "admin", False, "http://x", "v4", "4.19.0", "2026-01-01T00:00:00+00:00")
+INTENT = Intent("grafana", "admin", "http://x", ("a", "b"), ("a",))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return state.path_beside(str(tmp_path / "token"))
+
+
+def test_the_state_file_is_beside_the_output() -> None:
+    assert state.path_beside("/shared/token") == "/shared/.token.state"
+    assert state.path_beside("token") == ".token.state"
+
+
+@pytest.mark.parametrize("remembered", [State(MADE, INTENT), State(MADE), State(None, INTENT)])
+def test_what_is_saved_is_read_by_the_next_run(path: str, remembered: State) -> None:
+    with state.locked(path, 0) as file:
+        file.save(State(MADE, INTENT))
+        file.save(remembered)
+    with state.locked(path, 0) as file:
+        assert file.state == remembered
+    assert state.peek(path) == remembered
+    assert os.stat(path).st_mode & 0o777 == 0o600
+
+
+def test_a_run_that_came_to_nothing_leaves_nothing(path: str) -> None:
+    with state.locked(path, 0):
+        assert Path(path).exists()
+    assert not Path(path).exists()
+    with state.locked(path, 0) as file:
+        file.save(State(None, INTENT))
+        file.save(State())
+    assert not Path(path).exists()
+
+
+def test_looking_leaves_no_trace(path: str) -> None:
+    assert state.peek(path) == State()
+    assert not Path(path).exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "rubbish",
+        "[]",
+        "{}",
+        '{"format": 2, "key": null, "intent": null}',
+        '{"format": 1, "key": {"id": "x"}, "intent": null}',
+        json.dumps({"format": 1, "key": None, "intent": {**INTENT.__dict__, "known": [1]}}),
+        json.dumps({"format": 1, "key": None, "intent": {**INTENT.__dict__, "known": "ab"}}),
+        json.dumps({"format": 1, "key": {**MADE.__dict__, "read_only": "no"}, "intent": None}),
+        json.dumps({"format": 1, "key": {**MADE.__dict__, "more": "x"}, "intent": None}),
+        "[" * 100_000,
+    ],
+)
+def test_a_state_that_cannot_be_read_is_none_and_is_told(
+    path: str, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path(path).write_text(content)
+    with state.locked(path, 0) as file:
+        assert file.state == State()
+    assert "ignored" in caplog.text
+
+
+def test_what_a_longer_state_left_behind_the_first_line_is_not_read(path: str) -> None:
+    line = json.dumps({"format": 1, "key": MADE.__dict__, "intent": None})
+    Path(path).write_text(f'{line}\n"rest of an older, longer one"]}}\n')
+    assert state.peek(path) == State(MADE)
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "fifo"])
+def test_what_is_no_plain_file_is_not_followed(
+    path: str, kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = tmp_path / "target"
+    target.write_text("precious")
+    if kind == "link":
+        os.symlink(target, path)
+    elif kind == "folder":
+        os.mkdir(path)
+    else:
+        os.mkfifo(path)
+    with state.locked(path, 0) as file:
+        assert not file.is_kept
+        file.save(State(MADE))
+        assert file.state == State(MADE)
+    assert target.read_text() == "precious"
+    assert "nothing can be remembered" in caplog.text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_state_file_of_somebody_else_is_ignored(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    with state.locked(path, 0) as file:
+        file.save(State(None, INTENT))
+    os.chown(path, 12345, 12345)
+    with state.locked(path, 0) as file:
+        assert file.state == State()
+    assert "belongs to uid 12345" in caplog.text
+
+
+def test_a_second_job_waits_no_longer_than_it_has_patience(path: str) -> None:
+    with state.locked(path, 0) as file:
+        file.save(State(MADE))
+        with pytest.raises(NotReady, match="another job has held"), state.locked(path, 0.05):
+            pass
+
+
+def test_a_second_job_goes_on_with_the_firsts_state(path: str) -> None:
+    """The holder is another process, removes its empty file in the end, and a third must not slip in between."""
+    script = (
+        "import sys; from init_job import state\n"
+        "with state.locked(sys.argv[1], 0) as file:\n"
+        "    print('held', flush=True); sys.stdin.readline()\n"
+        "    if sys.argv[2]: file.save(state.State(None, state.Intent('n', 's', 'u', ('a',), ())))\n"
+    )
+    for saves in ("", "yes"):
+        with subprocess.Popen(
+            [sys.executable, "-c", script, path, saves], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as holder:
+            assert holder.stdout is not None
+            assert holder.stdin is not None
+            assert holder.stdout.readline() == "held\n"
+            holder.stdin.write("\n")
+            holder.stdin.flush()
+            with state.locked(path, 10) as file:
+                assert (file.state.intent is not None) == bool(saves)
+                # The lock is on the file that has the name now.
+                with open(path, "rb") as other, pytest.raises(BlockingIOError):
+                    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
