@@ -85,7 +85,7 @@ class Creation:
         made = replace(job.made_key(new.id), created=now())
         written = job.write_outputs(new.token, made)
         remember(job, made, self._doomed)
-        log.info("written", f"wrote the token to {', '.join(written)}", id=new.id, outputs=written)
+        log.debug("written", f"wrote the token to {', '.join(written)}", id=new.id, outputs=written)
         return made
 
     def _look_at(self, new: NewKey) -> None:

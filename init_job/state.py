@@ -70,7 +70,8 @@ class StateFile:
         """Raises OSError. In place: the lock is on this file, and it must stay the same one."""
         self.state = state
         if self.is_kept:
-            content = json.dumps({"format": _FORMAT, **asdict(state)}) + "\n"
+            # An empty file is removed in the end.
+            content = json.dumps({"format": _FORMAT, **asdict(state)}) + "\n" if state != State() else ""
             files.overwrite(self._fd, content.encode())
 
 

@@ -58,11 +58,13 @@ class Patience:
 
     def _report(self, attempt: tenacity.RetryCallState) -> None:
         """Each new reason once, and a sign of life every ten seconds."""
-        reason = str(attempt.outcome.exception()) if attempt.outcome else ""
+        error = attempt.outcome.exception() if attempt.outcome else None
+        reason = str(error)
         now = time.monotonic()
         if reason in self._reasons and now - self._reported < _REPORT_EVERY:
             return
+        hint = f"; {error.hint}" if isinstance(error, Unavailable) and error.hint and reason not in self._reasons else ""
         self._reasons.add(reason)
         self._reported = now
         passed, left = now - self._start, max(0.0, self.left)
-        log.info("waiting", f"waiting: {reason} ({passed:.0f} s passed, {left:.0f} s left)", reason=reason)
+        log.info("waiting", f"waiting: {reason} ({passed:.0f} s passed, {left:.0f} s left){hint}", reason=reason)

@@ -26,7 +26,8 @@ def frame(message: bytes) -> bytes:
 
 def read(answer: Answer) -> Reply:
     """Raises NotThisApi when this is no gRPC-Web, Unavailable when it is cut or damaged."""
-    if answer.status in (408, 429) or answer.status >= 500:
+    # v3 answers everything with 501 while it starts: its own probe says so.
+    if answer.status in (408, 429) or (answer.status >= 500 and answer.status != 501):
         raise Unavailable(str(answer))
     if answer.status != 200 or not answer.content_type.startswith("application/grpc-web"):
         raise NotThisApi(str(answer), "check that CHIRPSTACK_URL is the address under which the web interface opens")
