@@ -5,27 +5,27 @@ import os
 
 from init_job import __version__, log, settings, signals
 from init_job.check import check
-from init_job.ensure import ensure
+from init_job.ensure import ensure, rotate
 from init_job.errors import EXIT_CODES, InitJobError
+from init_job.revoke import revoke
 
-_COMMANDS = {
+COMMANDS = {
     "ensure": "make sure that the key exists and that its token is in every output (the default)",
     "check": "exit 0 if the saved token works and is the named key's; changes nothing",
+    "rotate": "replace the key: a new one, its token in every output, then the old one is deleted",
+    "revoke": "delete the key, and remove its token from the outputs",
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns the exit code. The last line on standard error is the result."""
-    options = _parser().parse_args(arguments)
-    environ = os.environ
+    options = _parse(arguments)
     signals.install()
-    # Until the settings are read, as the environment says, if it says it right.
-    level = environ.get("LOG_LEVEL", "").lower()
-    log.configure(environ.get("LOG_FORMAT", ""), level if level in ("debug", "warning", "error") else "info")
+    # Until the settings are read: as the environment says, if it says it right.
+    level = os.environ.get("LOG_LEVEL", "")
+    log.configure(os.environ.get("LOG_FORMAT", ""), level if level in ("debug", "warning", "error") else "info")
     try:
-        chosen = settings.load(environ, options.env_file)
-        log.configure(chosen.log_format, chosen.log_level)
-        result = check(chosen) if options.command == "check" else ensure(chosen, options.dry_run)
+        result = _run(options)
         log.result(0, result)
         return 0
     except InitJobError as error:
@@ -43,7 +43,19 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _run(options: argparse.Namespace) -> str:
+    chosen = settings.load(os.environ, options.env_file, options.outputs)
+    log.configure(chosen.log_format, "error" if options.quiet else chosen.log_level)
+    if options.command == "check":
+        return check(chosen)
+    if options.command == "rotate":
+        return rotate(chosen, options.dry_run, options.if_older_than)
+    if options.command == "revoke":
+        return revoke(chosen, options.all, options.dry_run)
+    return ensure(chosen, options.dry_run)
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="chirpstack-init-job",
         description="Gives a ChirpStack its first API key: waits for the server, logs in, creates the key if there is "
@@ -51,19 +63,47 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=_tables(),
     )
-    commands = "; ".join(f"{name}: {meaning}" for name, meaning in _COMMANDS.items())
-    parser.add_argument("command", nargs="?", default="ensure", choices=_COMMANDS, help=commands)
+    parser.add_argument("command", nargs="?", default="ensure", choices=COMMANDS, help="see below; default: ensure")
     parser.add_argument("--env-file", default="", metavar="PATH", help="read settings from here instead of .env")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done and change nothing")
+    parser.add_argument(
+        "--if-older-than", type=_duration, metavar="AGE", help="rotate: only a key older than this, for example 30d"
+    )
+    parser.add_argument("--all", action="store_true", help="revoke: all keys of the name")
+    parser.add_argument("--quiet", action="store_true", help="check: print nothing but errors")
+    parser.add_argument("--token-file", metavar="PATH", help="check: this file instead of the outputs")
+    parser.add_argument("--env-file-value", metavar="PATH:VAR", help="check: this variable of a .env file instead")
     parser.add_argument("--version", action="version", version=f"chirpstack-init-job {__version__}")
-    return parser
+    options = parser.parse_args(arguments)
+    own = {"rotate": ("if_older_than",), "revoke": ("all",), "check": ("quiet", "token_file", "env_file_value")}
+    for command, names in own.items():
+        for name in names:
+            if command != options.command and getattr(options, name):
+                parser.error(f"--{name.replace('_', '-')} belongs to {command}")
+    options.if_older_than = options.if_older_than or 0.0
+    options.outputs = {"TOKEN_FILE": options.token_file} if options.token_file else None
+    if options.env_file_value:
+        path, _, name = options.env_file_value.rpartition(":")
+        if options.token_file or not path or not name:
+            parser.error("--env-file-value PATH:VAR, without --token-file")
+        options.outputs = {"ENV_FILE": path, "ENV_VAR": name}
+    return options
+
+
+def _duration(text: str) -> float:
+    try:
+        return settings.duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _tables() -> str:
-    lines = ["settings (environment, or a .env file; NAME_FILE reads the value from a file):"]
+    lines = ["commands:"]
+    lines += [f"  {name:<9} {meaning}" for name, meaning in COMMANDS.items()]
+    lines.append("\nsettings (environment, or a .env file; NAME_FILE reads the value from a file):")
     for variable in settings.VARIABLES:
         default = f" [{variable.default}]" if variable.default else ""
         lines.append(f"  {variable.name}{default}\n      {variable.meaning}")
     lines.append("\nexit codes:")
     lines += [f"  {code:<9} {meaning}" for code, meaning in EXIT_CODES]
-    return "\n".join(lines)
+    return "\n".join(lines).replace("%", "%%")

@@ -5,6 +5,7 @@ keys deleted. From the create to the state, termination is put off.
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 from init_job import log, signals
@@ -27,6 +28,8 @@ class Creation:
         self._known = {key.id for key in known}
         self._doomed = doomed
         self._tried = False
+        self._unanswered = False
+        """A create of this run had no answer: the server may carry it out even when the run has ended."""
 
     def run(self) -> MadeKey:
         """Raises OutputError before anything is created, and whatever the server or another job give reason for."""
@@ -41,7 +44,7 @@ class Creation:
                 "free some space on the volume, or check its file system",
             ) from error
         made = job.patience.call(self._attempt)
-        finish(job, self._doomed)
+        finish(job, self._doomed, self._unanswered)
         return made
 
     def _attempt(self) -> MadeKey:
@@ -58,6 +61,9 @@ class Creation:
                 new = server.create_key(self._scope, asked.key_name, asked.read_only)
             except (AccountError, ServerRefusal):
                 self._forget_intent()
+                raise
+            except Unavailable:
+                self._unanswered = True
                 raise
             log.hide(new.token)
             try:
@@ -84,7 +90,7 @@ class Creation:
             )
         made = replace(job.made_key(new.id), created=now())
         written = job.write_outputs(new.token, made)
-        remember(job, made, self._doomed)
+        remember(job, made, self._doomed, self._known if self._unanswered else None)
         log.debug("written", f"wrote the token to {', '.join(written)}", id=new.id, outputs=written)
         return made
 
@@ -130,22 +136,27 @@ class Creation:
             )
 
     def _forget_intent(self) -> None:
-        _save(self._job, replace(self._job.memory.state, intent=None))
+        if not self._unanswered:
+            _save(self._job, replace(self._job.memory.state, intent=None))
 
 
-def remember(job: Job, made: MadeKey, doomed: tuple[str, ...] = ()) -> None:
-    """The key is in the outputs; what is still to be deleted stays an intent."""
-    asked = job.settings
-    intent = Intent(asked.key_name, str(asked.scope), asked.url, (*doomed, made.id), doomed) if doomed else None
+def remember(job: Job, made: MadeKey, doomed: tuple[str, ...] = (), watched: Iterable[str] | None = None) -> None:
+    """The key is in the outputs. What is left for later stays an intent: keys to delete, and after a create without
+    an answer a look at what is there besides the made key and the `watched` ones that were there before."""
+    asked, intent = job.settings, None
+    if doomed or watched is not None:
+        known = {*doomed, *(watched or ()), made.id}
+        intent = Intent(asked.key_name, str(asked.scope), asked.url, tuple(sorted(known)), doomed)
     _save(job, State(made, intent))
 
 
-def finish(job: Job, doomed: tuple[str, ...]) -> None:
+def finish(job: Job, doomed: tuple[str, ...], watching: bool = False) -> None:
     """Delete what the new key replaces."""
     for key_id in doomed:
         job.delete_key(key_id)
     if doomed:
-        _save(job, replace(job.memory.state, intent=None))
+        intent = job.memory.state.intent
+        _save(job, replace(job.memory.state, intent=replace(intent, doomed=()) if intent and watching else None))
 
 
 def _save(job: Job, state: State) -> None:

@@ -1,28 +1,17 @@
-"""`ensure`: a key of the name is there, and its token in every output. First what to do (pure), then doing it."""
+"""`ensure`: a key of the name is there, and its token in every output. First what to do (pure), then doing it.
 
-from dataclasses import dataclass, field
+`rotate` is the same, but a key that is up to date is replaced.
+"""
+
+from dataclasses import dataclass
 
 from init_job import log
 from init_job.create import Creation, finish, remember
 from init_job.errors import InitJobError, TokenError
-from init_job.job import Job, SavedToken
+from init_job.job import Job, age
 from init_job.servers.interface import Key
 from init_job.settings import OnLostToken, Settings
-from init_job.state import Intent
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A saved token and what the server and the state file say about it."""
-
-    key_id: str
-    works: bool
-    token: str = field(default="", repr=False)
-    output: str = "the output"
-    reason: str = ""
-    """Why it does not work."""
-    made_here: bool = False
-    """The state file says that this job made it, under whatever settings."""
+from init_job.survey import Saved, Survey, survey
 
 
 @dataclass(frozen=True)
@@ -115,18 +104,17 @@ def _lost(name: str, ids: tuple[str, ...], unfit: bool, read_only: bool) -> Toke
     )
 
 
-def leftovers(keys: list[Key], saved: list[Saved], intent: Intent | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What an interrupted run left: (made by it and never read, to be deleted since its new token is in place)."""
-    if intent is None:
-        return (), ()
-    working = {token.key_id for token in saved if token.works}
-    unread = tuple(key.id for key in keys if key.id not in intent.known and key.id not in working)
-    replaced = working & {key.id for key in keys} - set(intent.doomed)
-    return unread, tuple(key.id for key in keys if key.id in intent.doomed and replaced)
-
-
 def ensure(settings: Settings, dry_run: bool = False) -> str:
     """What was done, in one line. Raises InitJobError."""
+    return _run(settings, dry_run, older_than=None)
+
+
+def rotate(settings: Settings, dry_run: bool = False, older_than: float = 0.0) -> str:
+    """The same, with a new key in any case, unless the state file knows that it is younger than that (seconds)."""
+    return _run(settings, dry_run, older_than)
+
+
+def _run(settings: Settings, dry_run: bool, older_than: float | None) -> str:
     job = Job(settings)
     with job.remembering(read_only=dry_run):
         tokens = job.saved_tokens()
@@ -135,68 +123,44 @@ def ensure(settings: Settings, dry_run: bool = False) -> str:
         if not dry_run and job.lacking:
             job.prove_outputs()  # before the wait, not after it
         made = job.remembers(tokens)
-        if made and job.check(tokens[0].token).works:
+        renew = older_than is not None and (made is None or age(made) >= older_than)
+        if made and not renew and job.still_works(made, tokens[0]):
             written = [] if dry_run else job.write_outputs(tokens[0].token, made)
             return f"key {made.name!r} (id {made.id}) is up to date{_to(written)}"
         job.log_in()
-        return _with_login(job, tokens, dry_run)
+        return _with_login(job, survey(job, tokens, dry_run), dry_run, renew)
 
 
-def _with_login(job: Job, tokens: list[SavedToken], dry_run: bool) -> str:
-    settings = job.settings
-    scope = job.patience.call(lambda: job.server.resolve(settings.scope))
-    keys = job.list_keys(scope)
-    saved = [_look_at(job, token) for token in tokens]
-    intent = _matching_intent(job)
-    if intent:
-        # What an interrupted run wrote last comes first: a rotation's old token may still work.
-        saved.sort(key=lambda token: token.key_id in intent.known)
-    unread, doomed = leftovers(keys, saved, intent)
-    for key_id in () if dry_run else unread:
-        log.info("unread", f"deleting key {key_id}: an interrupted run made it, and its token is not saved", id=key_id)
-        job.delete_key(key_id)
-    keys = [key for key in keys if key.id not in unread]
-    decision = decide(settings.key_name, keys, saved, settings.on_lost_token, settings.read_only)
+def _with_login(job: Job, found: Survey, dry_run: bool, renew: bool) -> str:
+    asked = job.settings
+    decision = decide(asked.key_name, found.keys, found.saved, asked.on_lost_token, asked.read_only)
     if isinstance(decision, Stop):
         raise decision.error
     if isinstance(decision, UpToDate):
-        others = [other for other in decision.others if other not in doomed]
+        others = [other for other in decision.others if other not in found.doomed]
         if others:
-            log.warning("more-keys", f"there are more keys {settings.key_name!r}: {', '.join(others)}", ids=others)
-        if dry_run:
-            return f"key {settings.key_name!r} (id {decision.token.key_id}) is up to date"
-        made = job.made_key(decision.token.key_id)
-        written = job.write_outputs(decision.token.token, made)
-        remember(job, made, doomed)
-        finish(job, doomed)
-        return f"key {made.name!r} (id {made.id}) is up to date{_to(written)}"
+            log.warning("more-keys", f"there are more keys {asked.key_name!r}: {', '.join(others)}", ids=others)
+        if not renew:
+            return _keep(job, decision.token, found.doomed, dry_run)
+        decision = Create("it is to be replaced", delete=(decision.token.key_id, *found.doomed))
     if dry_run:
         deleted = f" and delete {', '.join(decision.delete)}" if decision.delete else ""
-        return f"would create key {settings.key_name!r} ({decision.because}){deleted}"
-    log.info("creating", f"creating key {settings.key_name!r}: {decision.because}", name=settings.key_name)
-    new = Creation(job, scope, keys, decision.delete).run()
+        return f"would create key {asked.key_name!r} ({decision.because}){deleted}"
+    log.info("creating", f"creating key {asked.key_name!r}: {decision.because}", name=asked.key_name)
+    new = Creation(job, found.scope, found.keys, decision.delete).run()
     for key_id in decision.left:
         log.warning("left", f"key {key_id}, which this job made under other settings, still exists", id=key_id)
     return f"created key {new.name!r} (id {new.id}){_to([str(output) for output in job.outputs])}"
 
 
-def _look_at(job: Job, token: SavedToken) -> Saved:
-    status = job.check(token.token)
-    made = job.memory.state.key
-    made_here = made is not None and made.id == token.key_id
-    return Saved(token.key_id, status.works, token.token, token.output, status.reason, made_here)
-
-
-def _matching_intent(job: Job) -> Intent | None:
-    """The intent of an interrupted run, if it was about the key that is asked for."""
-    intent, asked = job.memory.state.intent, job.settings
-    if intent and (intent.name, intent.scope, intent.server) != (asked.key_name, str(asked.scope), asked.url):
-        log.warning(
-            "foreign-intent",
-            f"an interrupted run may have left a key {intent.name!r} ({intent.scope}) at {intent.server}",
-        )
-        return None
-    return intent
+def _keep(job: Job, token: Saved, doomed: tuple[str, ...], dry_run: bool) -> str:
+    made = job.made_key(token.key_id)
+    written: list[str] = []
+    if not dry_run:
+        written = job.write_outputs(token.token, made)
+        remember(job, made, doomed)
+        finish(job, doomed)
+    return f"key {made.name!r} (id {made.id}) is up to date{_to(written)}"
 
 
 def _to(written: list[str]) -> str:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from init_job import log, state
-from init_job.errors import AccountError, ConfigurationError
+from init_job.errors import AccountError, ConfigurationError, InitJobError, Unavailable
 from init_job.outputs.env_file import EnvFile
 from init_job.outputs.interface import IssuedKey, Output
 from init_job.outputs.json_file import JsonFile
 from init_job.outputs.token_file import TokenFile
-from init_job.servers.detect import detect
+from init_job.servers.detect import GENERATIONS, detect
 from init_job.servers.http import Http
 from init_job.servers.interface import Key, ResolvedScope, Server, TokenStatus
 from init_job.settings import Settings
@@ -88,6 +88,15 @@ class Job:
         )  # fmt: skip
         return made if same else None
 
+    def still_works(self, made: MadeKey, saved: SavedToken) -> bool:
+        """One request when it does. Any doubt is a no: then the server is waited for and asked for everything."""
+        if self.settings.health_url or self.settings.api not in ("auto", made.api):
+            return self.check(saved.token).works
+        try:
+            return GENERATIONS[made.api](self._http).check_token(saved.token, made.id).works
+        except Unavailable:
+            return self.check(saved.token).works
+
     def _connect(self) -> Server:
         settings, likely = self.settings, self._likely_api
         server = self.patience.call(lambda: detect(self._http, settings.api, likely, settings.health_url))
@@ -100,17 +109,35 @@ class Job:
         self.need_password()
         server, call = self.server, self.patience.call
         if call(lambda: server.log_in(email, password)):
+            self._warn_of_default_password()
             return
         if initial and call(lambda: server.log_in(email, initial)):
             call(lambda: server.set_password(password))
             log.info("password-set", f"set CHIRPSTACK_PASSWORD as the password of {email}", account=email)
             if call(lambda: server.log_in(email, password)):
+                self._warn_of_default_password()
                 return
         raise AccountError(
             f"the server refused the login of {email}" + (", with the initial password as well" if initial else ""),
             "check CHIRPSTACK_EMAIL and CHIRPSTACK_PASSWORD; an account that signs in with OpenID Connect only has no "
             "password here: use a local one",
         )
+
+    def _warn_of_default_password(self) -> None:
+        """Everybody knows admin/admin. It costs a login where the job itself uses another account."""
+        if not self.settings.warn_default_password:
+            return
+        default, (email, password) = "admin", (self.settings.email, self.settings.password)
+        try:
+            answers = password == default if email == default else self.server.accepts(default, default)
+        except (InitJobError, Unavailable):
+            return  # a warning is not worth a failure
+        if answers:
+            log.warning(
+                "default-password",
+                "the account admin still has the password admin: change it in the web interface, or on the first boot "
+                "with CHIRPSTACK_INITIAL_PASSWORD=admin; WARN_DEFAULT_PASSWORD=false silences this",
+            )
 
     def need_password(self) -> None:
         if not self.settings.password:
@@ -154,3 +181,11 @@ class Job:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def age(made: MadeKey) -> float:
+    """Seconds since the key was made; endless when that is not known."""
+    try:
+        return (datetime.now(UTC) - datetime.fromisoformat(made.created)).total_seconds()
+    except (ValueError, TypeError):
+        return float("inf")

@@ -63,6 +63,7 @@ class Settings:
     json_file: str
     file_mode: int
     """-1: each output's own default."""
+    warn_default_password: bool
     log_format: str
     log_level: str
 
@@ -88,15 +89,16 @@ def _boolean(text: str) -> bool:
     return _one_of("true", "false")({"1": "true", "0": "false"}.get(text, text.lower())) == "true"
 
 
-def _duration(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", text, re.ASCII)
+def duration(text: str) -> float:
+    """Seconds. Raises ValueError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)", text, re.ASCII)
     if not match:
         raise ValueError(f"{text!r} is not a duration such as 90, 90s, 5m or 0")
-    return float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}[match[2]]
+    return float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}[match[2]]
 
 
 def _timeout(text: str) -> float:
-    if not 0 < (seconds := _duration(text)) <= 3600:
+    if not 0 < (seconds := duration(text)) <= 3600:
         raise ValueError(f"{text!r} is not between 1ms and 1h")
     return seconds
 
@@ -129,6 +131,10 @@ def _server_url(text: str) -> str:
 
 def _name(text: str) -> str:
     """1 to 100 characters; v3 counts bytes and needs a non-blank one since v3.13.0 (contract §3.6)."""
+    if "{hostname}" in text:
+        import socket
+
+        text = text.replace("{hostname}", socket.gethostname())
     if not text.strip() or len(text) > 100 or not text.isprintable():
         raise ValueError("must have 1 to 100 printable characters that are not all blank")
     return text
@@ -194,11 +200,12 @@ VARIABLES = (
              "false: accept any certificate (warns on every run)"),
     Variable("HEALTH_URL", "health_url", _url, "",
              "also wait until this address answers 2xx (the server's monitoring /health)"),
-    Variable("WAIT_TIMEOUT", "wait_timeout", _duration, "300s",
+    Variable("WAIT_TIMEOUT", "wait_timeout", duration, "300s",
              "how long the server may take to become ready: 90, 90s, 5m; 0 is one try"),
     Variable("REQUEST_TIMEOUT", "request_timeout", _timeout, "10s",
              "limit for one request, from the connect to the whole answer"),
-    Variable("API_KEY_NAME", "key_name", _name, "init-job", "name of the key, 1 to 100 characters"),
+    Variable("API_KEY_NAME", "key_name", _name, "init-job",
+             "name of the key, 1 to 100 characters; {hostname} stands for this machine's name"),
     Variable("API_KEY_SCOPE", "scope", _scope, "admin",
              "admin; v4: tenant:NAME-OR-ID; v3: organization:NAME-OR-ID, application:NAME-OR-ID"),
     Variable("API_KEY_READ_ONLY", "read_only", _boolean, "false", "a key that only reads (v4.17 and later)"),
@@ -211,21 +218,27 @@ VARIABLES = (
              "write a JSON object with the token, the key's id and where it belongs; - is standard output"),
     Variable("FILE_MODE", "file_mode", _mode, "",
              "mode of a file that the job creates; 0644 unless set, 0600 for ENV_FILE"),
+    Variable("WARN_DEFAULT_PASSWORD", "warn_default_password", _boolean, "true",
+             "false: do not warn that the account admin still has the password admin"),
     Variable("LOG_FORMAT", "log_format", _one_of("text", "json"), "text", "json: one object a line"),
     Variable("LOG_LEVEL", "log_level", _one_of("debug", "info", "warning", "error"), "info",
              "debug, info, warning or error"),
 )  # fmt: skip
 
+_OUTPUTS = ("TOKEN_FILE", "ENV_FILE", "JSON_FILE")
 _NAMES = {name for variable in VARIABLES for name in (variable.name, variable.from_file) if name}
 
 
-def load(environ: Mapping[str, str], env_file: str = "") -> Settings:
+def load(environ: Mapping[str, str], env_file: str = "", outputs: Mapping[str, str] | None = None) -> Settings:
     """The settings from the environment, completed from `env_file` (default: `.env` here, if there is one).
 
+    `outputs` stand in the place of all outputs that are set there.
     Raises ConfigurationError with all the problems at once.
     """
     problems: list[str] = []
     given = {**_dotenv(env_file, problems), **{name: value for name, value in environ.items() if value}}
+    if outputs is not None:
+        given = {name: value for name, value in given.items() if name not in _OUTPUTS} | dict(outputs)
     values: dict[str, Any] = {"file_mode": -1}
     for variable in VARIABLES:
         try:
@@ -310,6 +323,10 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         problems.append(f"API_KEY_SCOPE: {unsupported(str(api), scope)}")
     if values.get("read_only") and api == "v3":
         problems.append("API_KEY_READ_ONLY: ChirpStack v3 has no read-only keys")
+    password = values.get("password", "")
+    if values.get("initial_password") and 0 < len(password) < 6 and len(password.encode()) < 8:
+        # Contract §3.10: v3 wants 6 characters, v4 since v4.17 8 bytes. A longer one is the server's to refuse.
+        problems.append("CHIRPSTACK_PASSWORD: too short to be set as a new password: 6 characters on v3, 8 on v4")
     return problems
 
 

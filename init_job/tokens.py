@@ -29,6 +29,8 @@ class Claims:
     """`v3` or `v4`, for an API token."""
     key_id: str = ""
     """The key's UUID in lower case, for an API token."""
+    expires: float = 0.0
+    """POSIX time; 0 when the token says none, as an API token does."""
 
 
 def is_jwt(text: str) -> bool:
@@ -48,7 +50,8 @@ def read_claims(token: str) -> Claims:
     if not isinstance(claims, dict):
         return Claims(Kind.OTHER_JWT)
     if claims.get("typ") == "user" or claims.get("sub") == "user":
-        return Claims(Kind.LOGIN)
+        expires = claims.get("exp")
+        return Claims(Kind.LOGIN, expires=float(expires) if isinstance(expires, int) else 0.0)
     for api, key_id in (
         ("v4", claims.get("sub") if claims.get("typ") == "key" else None),
         ("v3", claims.get("api_key_id") if claims.get("sub") == "api_key" else None),

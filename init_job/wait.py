@@ -63,7 +63,9 @@ class Patience:
         now = time.monotonic()
         if reason in self._reasons and now - self._reported < _REPORT_EVERY:
             return
-        hint = f"; {error.hint}" if isinstance(error, Unavailable) and error.hint and reason not in self._reasons else ""
+        hint = (
+            f"; {error.hint}" if isinstance(error, Unavailable) and error.hint and reason not in self._reasons else ""
+        )
         self._reasons.add(reason)
         self._reported = now
         passed, left = now - self._start, max(0.0, self.left)

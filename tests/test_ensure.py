@@ -2,11 +2,12 @@
 
 import pytest
 
-from init_job.ensure import Create, Decision, Saved, Stop, UpToDate, decide, leftovers
+from init_job.ensure import Create, Decision, Stop, UpToDate, decide
 from init_job.errors import TokenError
 from init_job.servers.interface import Key, ResolvedScope
 from init_job.settings import OnLostToken
 from init_job.state import Intent
+from init_job.survey import Saved, leftovers
 
 NAME = "grafana"
 ADMIN = ResolvedScope("admin")

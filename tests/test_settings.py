@@ -27,7 +27,7 @@ def test_the_defaults() -> None:
         client_cert_file="", client_key_file="", tls_verify=True, health_url="", wait_timeout=300, request_timeout=10,
         key_name="init-job", scope=Scope("admin"), read_only=False, on_lost_token=OnLostToken.FAIL,
         token_file="/shared/token", env_file="", env_var="CHIRPSTACK_API_TOKEN", json_file="", file_mode=-1,
-        log_format="text", log_level="info",
+        warn_default_password=True, log_format="text", log_level="info",
     )  # fmt: skip
 
 

@@ -49,16 +49,18 @@ def test_at_the_deadline_the_last_reason_and_the_tries_are_told() -> None:
 
 def test_the_deadline_is_one_for_all_calls() -> None:
     patience = Patience(0.1)
-    with pytest.raises(NotReady):
-        patience.call(_never)
-    calls = []
-    with pytest.raises(NotReady):
-        patience.call(lambda: calls.append(1) or _never())
-    assert len(calls) == 1
+    calls: list[int] = []
 
+    def never() -> None:
+        calls.append(1)
+        raise Unavailable("never")
 
-def _never() -> None:
-    raise Unavailable("never")
+    with pytest.raises(NotReady):
+        patience.call(never)
+    tries = len(calls)
+    with pytest.raises(NotReady):
+        patience.call(never)
+    assert len(calls) == tries + 1
 
 
 def test_what_is_final_is_not_tried_again() -> None:

@@ -61,14 +61,18 @@ class Output:
     def is_stdout(self) -> bool:
         return self.path == "-"
 
-    def read(self) -> str:
-        """The saved API token, or nothing. Raises OutputError when something else is in its place."""
-        content = b"" if self.is_stdout else self._content()
+    def text(self) -> str:
+        """Whatever stands in the token's place; nothing on standard output. Raises OutputError."""
         try:
-            token = self.form.token(content)
+            text = self.form.token(b"" if self.is_stdout else self._content())
         except ValueError as error:
             raise self._foreign(str(error)) from None
-        log.hide(token)
+        log.hide(text)
+        return text
+
+    def read(self) -> str:
+        """The saved API token, or nothing. Raises OutputError when something else is in its place."""
+        token = self.text()
         if not token:
             return ""
         kind = tokens.read_claims(token).kind

@@ -6,6 +6,8 @@ from init_job.servers.interface import NotThisApi, Server
 from init_job.servers.v3 import V3
 from init_job.servers.v4 import V4
 
+GENERATIONS: dict[str, type[V3] | type[V4]] = {"v4": V4, "v3": V3}
+
 
 def detect(http: Http, api: str, likely: str = "", health_url: str = "") -> Server:
     """A server that is ready. `api` is `v3`, `v4` or `auto`; `likely` only says which to try first.
@@ -16,12 +18,11 @@ def detect(http: Http, api: str, likely: str = "", health_url: str = "") -> Serv
         answer = http.get(health_url)
         if not 200 <= answer.status < 300:
             raise Unavailable(f"HEALTH_URL: {answer}")
-    generations: list[type[V3] | type[V4]] = [V3, V4] if likely == "v3" else [V4, V3]
     refusals: list[NotThisApi] = []
-    for generation in generations:
-        if api not in ("auto", generation.api):
+    for generation in sorted(GENERATIONS, key=lambda one: one != likely):
+        if api not in ("auto", generation):
             continue
-        server = generation(http)
+        server = GENERATIONS[generation](http)
         try:
             server.probe()
             return server

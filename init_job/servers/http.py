@@ -4,6 +4,7 @@ import re
 import socket
 import ssl
 import threading
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
+from urllib3.exceptions import InsecureRequestWarning
 
 from init_job import log, signals
 from init_job.errors import ConfigurationError, Unavailable
@@ -57,7 +59,6 @@ class Http:
         self._session.headers = {"User-Agent": "chirpstack-init-job", "Accept-Encoding": "identity"}
         if "https:" in (settings.url[:6].lower(), settings.health_url[:6].lower()):
             self._session.mount("https://", _TlsAdapter(_tls_context(settings)))
-            self._session.verify = settings.tls_verify
         self._connected = ""
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
@@ -141,6 +142,10 @@ def _tls_context(settings: Settings) -> ssl.SSLContext:
         # Python 3.13 refuses CA certificates without key usage, which many home-made ones lack; curl and Go take them.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not settings.tls_verify:
+        log.warning(
+            "tls-unverified", "CHIRPSTACK_TLS_VERIFY=false: whoever is on the way can read the password and the token"
+        )
+        warnings.simplefilter("ignore", InsecureRequestWarning)  # urllib3's own, at every connection
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if settings.client_cert_file:

@@ -76,6 +76,10 @@ class Server(ABC):
         """Returns when the API and its database answer. Raises NotThisApi or Unavailable otherwise."""
 
     @abstractmethod
+    def accepts(self, email: str, password: str) -> bool:
+        """Whether a login would be accepted; the session stays what it is."""
+
+    @abstractmethod
     def log_in(self, email: str, password: str) -> bool:
         """Whether the server accepted it; the session is used by every later call."""
 
@@ -90,6 +94,10 @@ class Server(ABC):
     @abstractmethod
     def list_keys(self, scope: ResolvedScope, name: str) -> list[Key]:
         """All keys of exactly this name in this scope, sorted by id."""
+
+    @abstractmethod
+    def find_key(self, key_id: str) -> Key | None:
+        """The key of this id, whatever its name and scope."""
 
     @abstractmethod
     def create_key(self, scope: ResolvedScope, name: str, read_only: bool) -> NewKey:

@@ -58,14 +58,22 @@ class V3(Server):
             raise NotThisApi(f"the login answers {str(refused)!r}, as no ChirpStack v3 does") from None
         raise NotThisApi("the login lets anybody in, as no ChirpStack v3 does")
 
+    def accepts(self, email: str, password: str) -> bool:
+        return bool(self._token_of_login(email, password))
+
     def log_in(self, email: str, password: str) -> bool:
+        self._session = self._token_of_login(email, password)
+        return bool(self._session)
+
+    def _token_of_login(self, email: str, password: str) -> str:
+        """Empty when it is refused."""
         # v3.10 reads `username`, later ones `email`; an unknown field is ignored (contract §6).
         body = {"email": email, "username": email, "password": password}
         try:
             token = self._call("POST", "/api/internal/login", body).get("jwt")
         except _Refused as refused:
             if refused.code == _UNAUTHENTICATED:
-                return False
+                return ""
             raise _refusal(refused) from None
         except LostAnswer:
             self._lost_logins += 1
@@ -79,13 +87,22 @@ class V3(Server):
             ) from None
         if not isinstance(token, str) or not is_jwt(token):
             raise Unavailable("the server answered the login with something that is no token")
-        self._session = token
-        return True
+        return token
 
     def set_password(self, password: str) -> None:
         user = self._ask("GET", "/api/internal/profile").get("user")
         user_id = _string(user if isinstance(user, dict) else {}, "id")
-        self._ask("PUT", f"/api/users/{user_id}/password", {"password": password})
+        try:
+            self._call("PUT", f"/api/users/{user_id}/password", {"password": password}, self._session)
+        except _Refused as refused:
+            if str(refused) != "invalid e-mail":
+                raise _refusal(refused) from None
+            # Contract §7: they check the address again, and `admin` is none.
+            raise ServerRefusal(
+                "this ChirpStack (v3.11 or v3.12) cannot change the password of an account whose name is no e-mail "
+                "address, such as admin",
+                "upgrade it to v3.13 or later, or make an admin account with an e-mail address and use that one",
+            ) from None
 
     def resolve(self, scope: Scope) -> ResolvedScope:
         if unsupported(self.api, scope):
@@ -108,6 +125,13 @@ class V3(Server):
     def list_keys(self, scope: ResolvedScope, name: str) -> list[Key]:
         pages = self._pages("/api/internal/api-keys", _scope_fields(scope))
         return keys_of_name((Key(_string(one, "id"), _string(one, "name"), scope) for one in every_page(pages)), name)
+
+    def find_key(self, key_id: str) -> Key | None:
+        for fields in ({"isAdmin": True}, {}):  # without any: all keys that are no admin's (contract §3.5)
+            for one in every_page(self._pages("/api/internal/api-keys", fields)):
+                if one.get("id") == key_id:
+                    return Key(key_id, _string(one, "name"), _scope_of(one))
+        return None
 
     def create_key(self, scope: ResolvedScope, name: str, read_only: bool) -> NewKey:
         if read_only:
@@ -135,11 +159,9 @@ class V3(Server):
                 reason = str(refused)
             if reason != _NOT_AUTHORIZED:
                 break
-        if reason == _NOT_AUTHORIZED and self._session:
-            # An application's key may do neither before v3.12. The signature was good: it works if it is there.
-            pages = self._pages("/api/internal/api-keys", {})
-            if any(_string(one, "id") == key_id for one in every_page(pages)):
-                return TokenStatus(True)
+        # An application's key may do neither before v3.12. The signature was good: it works if it is there.
+        if reason == _NOT_AUTHORIZED and self._session and self.find_key(key_id):
+            return TokenStatus(True)
         if "signature is invalid" in reason:
             reason = SIGNED_OTHERWISE
         return TokenStatus(False, KEY_DELETED if reason == _NOT_AUTHORIZED else reason)
@@ -213,6 +235,13 @@ def _refusal(refused: _Refused) -> AccountError | ServerRefusal:
 def _scope_fields(scope: ResolvedScope) -> dict[str, Any]:
     """`ID` in capitals: v3 silently ignores `organizationId` (contract §0.2)."""
     return {"isAdmin": True} if scope.kind == "admin" else {f"{scope.kind}ID": scope.id}
+
+
+def _scope_of(entry: dict[str, Any]) -> ResolvedScope:
+    for kind in ("application", "organization"):
+        if entry.get(f"{kind}ID", "0") != "0":
+            return ResolvedScope(kind, _string(entry, f"{kind}ID"))
+    return ResolvedScope("admin")
 
 
 def _query_value(value: object) -> object:

@@ -73,7 +73,17 @@ class V4(Server):
             raise NotThisApi(f"the login answers {str(refused)!r}, as no ChirpStack v4 does", hint) from None
         raise NotThisApi("the login lets anybody in, as no ChirpStack v4 does")
 
+    def accepts(self, email: str, password: str) -> bool:
+        return bool(self._token_of_login(email, password))
+
     def log_in(self, email: str, password: str) -> bool:
+        self._session = self._token_of_login(email, password)
+        if self._session:
+            self._ask_for_version()
+        return bool(self._session)
+
+    def _token_of_login(self, email: str, password: str) -> str:
+        """Empty when it is refused."""
         from init_job.servers import chirpstack_pb2 as pb  # 60 ms that a run with nothing to do does not spend
 
         request = pb.LoginRequest(email=email, password=password)
@@ -81,18 +91,21 @@ class V4(Server):
             token = _parse(pb.LoginResponse, self._call("InternalService/Login", request)).jwt
         except _Refused as refused:
             if refused.status == _UNAUTHENTICATED:
-                return False
+                return ""
             raise _refusal(refused) from None
         if not is_jwt(token):
             raise Unavailable("the server answered the login with something that is no token")
-        self._session = token
+        return token
+
+    def _ask_for_version(self) -> None:
+        from init_job.servers import chirpstack_pb2 as pb
+
         try:
-            answer = self._call("InternalService/GetVersion", token=token)
+            answer = self._call("InternalService/GetVersion", token=self._session)
             self.version = _parse(pb.GetVersionResponse, answer).version
         except _Refused as refused:
             # Unknown to servers before v4.8; told to admins only (contract §3.2).
             self._before_4_8 = refused.status == _UNIMPLEMENTED
-        return True
 
     def set_password(self, password: str) -> None:
         from init_job.servers import chirpstack_pb2 as pb
@@ -144,6 +157,19 @@ class V4(Server):
             page = _parse(pb.ListApiKeysResponse, self._ask("InternalService/ListApiKeys", request))
             yield page.total_count, list(page.result)
             offset += PAGE
+
+    def find_key(self, key_id: str) -> Key | None:
+        for scope in self._every_scope():
+            for key in every_page(self._key_pages(scope)):
+                if key.id == key_id:
+                    return Key(key.id, key.name, scope, key.is_read_only)
+        return None
+
+    def _every_scope(self) -> Iterator[ResolvedScope]:
+        """There is no list of all keys (contract §3.5)."""
+        yield ResolvedScope("admin")
+        for tenant in every_page(self._tenant_pages()):
+            yield ResolvedScope("tenant", tenant.id)
 
     def create_key(self, scope: ResolvedScope, name: str, read_only: bool) -> NewKey:
         from init_job.servers import chirpstack_pb2 as pb
