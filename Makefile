@@ -14,6 +14,9 @@ run: $(READY) ## run the job: against CHIRPSTACK_URL if it is set, otherwise aga
 test: $(READY) ## all tests that need no Docker
 	$(BIN)/python -m pytest -n auto
 
+test-all: $(READY) ## the same with the fault sweeps whole instead of sampled
+	FULL_SWEEP=1 $(BIN)/python -m pytest -n auto
+
 lint: $(READY) ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,4 +43,6 @@ $(READY): requirements-dev.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
-.PHONY: help run test lint format proto lock setup
+include container.mk
+
+.PHONY: help run test test-all lint format proto lock setup

@@ -1,0 +1,27 @@
+# What needs Docker. PYTHON_IMAGE is the base; PIP_INDEX_URL, if set, the registry that the builds take packages from.
+IMAGE ?= chirpstack-init-job
+SIMULATOR_IMAGE ?= chirpstack-simulator
+PYTHON_IMAGE ?= python:3.13-alpine
+BUILD := docker build --build-arg PYTHON_IMAGE=$(PYTHON_IMAGE) --build-arg PIP_INDEX_URL
+
+image: engine ## build the container image as IMAGE, chirpstack-init-job unless set
+	$(BUILD) --tag $(IMAGE) .
+
+simulator-image: engine ## the simulated ChirpStack as a container image
+	$(BUILD) --tag $(SIMULATOR_IMAGE) --file tests/container/simulator.Dockerfile .
+
+test-container: $(READY) image simulator-image ## the tests that need Docker, with the image as users get it
+	CONTAINER_TESTS=1 IMAGE=$(IMAGE) SIMULATOR_IMAGE=$(SIMULATOR_IMAGE) PYTHON_IMAGE=$(PYTHON_IMAGE) \
+		$(BIN)/python -m pytest -n 4 tests/container
+
+lint-container: $(READY) ## the compose files and the workflows
+	CONTAINER_TESTS=1 $(BIN)/python -m pytest tests/container/test_files.py
+	$(BIN)/actionlint
+	$(BIN)/zizmor --offline --quiet .github
+
+engine:
+	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: install and start one (docker info tells more)" >&2; exit 1; }
+	@docker compose version >/dev/null 2>&1 || { echo "docker has no compose: install Docker Compose 2.23.1 or later" >&2; exit 1; }
+	@docker buildx version >/dev/null 2>&1 || { echo "docker has no buildx: install its plugin" >&2; exit 1; }
+
+.PHONY: image simulator-image test-container lint-container engine
