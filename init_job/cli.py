@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from init_job import __version__, log, settings, signals
+from init_job import __version__, log, settings, signals, values
 from init_job.check import check
 from init_job.ensure import ensure, rotate
 from init_job.errors import EXIT_CODES, InitJobError
@@ -92,7 +92,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def _duration(text: str) -> float:
     try:
-        return settings.duration(text)
+        return values.duration(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

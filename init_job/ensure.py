@@ -10,8 +10,9 @@ from init_job.create import Creation, finish, remember
 from init_job.errors import InitJobError, TokenError
 from init_job.job import Job, age
 from init_job.servers.interface import Key
-from init_job.settings import OnLostToken, Settings
+from init_job.settings import Settings
 from init_job.survey import Saved, Survey, survey
+from init_job.values import OnLostToken
 
 
 @dataclass(frozen=True)

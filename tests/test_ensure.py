@@ -5,9 +5,9 @@ import pytest
 from init_job.ensure import Create, Decision, Stop, UpToDate, decide
 from init_job.errors import TokenError
 from init_job.servers.interface import Key, ResolvedScope
-from init_job.settings import OnLostToken
 from init_job.state import Intent
 from init_job.survey import Saved, leftovers
+from init_job.values import OnLostToken
 
 NAME = "grafana"
 ADMIN = ResolvedScope("admin")

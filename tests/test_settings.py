@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from init_job.errors import ConfigurationError
-from init_job.settings import VARIABLES, OnLostToken, Scope, Settings, load
+from init_job.settings import VARIABLES, Settings, load
+from init_job.values import OnLostToken, Scope
 
 LEAST = {"TOKEN_FILE": "/shared/token"}
 
@@ -68,6 +69,7 @@ def test_what_is_understood(variables: Mapping[str, str], field: str, value: obj
         ({"CHIRPSTACK_URL": "https://x/cs/#/login"}, "use the server's root: https://x/cs"),
         ({"CHIRPSTACK_URL": "http://x:8080/api/internal/login"}, "use the server's root: http://x:8080"),
         ({"CHIRPSTACK_URL": "http://admin:hunter22@x"}, "CHIRPSTACK_EMAIL"),
+        ({"CHIRPSTACK_URL": "ftp://admin:hunter22@x"}, "CHIRPSTACK_EMAIL"),
         ({"CHIRPSTACK_API": "v5"}, "v3, v4"),
         ({"CHIRPSTACK_TLS_VERIFY": "maybe"}, "true, false"),
         ({"WAIT_TIMEOUT": "-1"}, "WAIT_TIMEOUT"),

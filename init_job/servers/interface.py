@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from init_job.errors import ServerRefusal, Unavailable
-from init_job.settings import Scope
+from init_job.values import Scope
 
 PAGE = 5000
 """Entries asked for at once: few round trips, and with the longest names still half of the 4 MiB that v3's gateway

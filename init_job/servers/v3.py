@@ -21,8 +21,8 @@ from init_job.servers.interface import (
     keys_of_name,
     only_match,
 )
-from init_job.settings import Scope, unsupported
 from init_job.tokens import is_jwt
+from init_job.values import Scope, unsupported
 
 _UNAUTHENTICATED = 16  # gRPC status codes, as they stand in the answers' `code`
 _NOT_FOUND = 5

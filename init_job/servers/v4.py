@@ -21,8 +21,8 @@ from init_job.servers.interface import (
     keys_of_name,
     only_match,
 )
-from init_job.settings import Scope, unsupported
 from init_job.tokens import is_jwt
+from init_job.values import Scope, unsupported
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
