@@ -87,8 +87,10 @@ def peek(path: str) -> State:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return State()
-    with open(fd, "rb"):
+    try:
         return _read(fd, path)
+    finally:
+        os.close(fd)
 
 
 @contextlib.contextmanager
@@ -107,7 +109,7 @@ def locked(path: str, patience: float) -> Iterator[StateFile]:
                 f"nothing can be remembered in {path} ({error.strerror}): every run logs in, and a token "
                 "whose writing is interrupted is lost",
             )
-        yield StateFile()
+        yield StateFile(peek(path))
         return
     try:
         yield StateFile(_read(fd, path), fd)

@@ -101,6 +101,24 @@ def test_what_is_no_plain_file_is_not_followed(
     assert "nothing can be remembered" in caplog.text
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_on_a_volume_that_is_read_only_now_what_was_saved_is_still_known(tmp_path: Path) -> None:
+    """So that a run with nothing to do goes on working there."""
+    script = (
+        "import os, subprocess, sys; from init_job import state\n"
+        "path = state.path_beside(sys.argv[1] + '/token')\n"
+        "with state.locked(path, 0) as file: file.save(state.State(None, state.Intent('n', 's', 'u', ('a',), ())))\n"
+        "subprocess.run(['mount', '-o', 'remount,ro', sys.argv[1]], check=True)\n"
+        "with state.locked(path, 0) as file: print(file.state.intent.name, file.is_kept)\n"
+    )
+    mounted = f'mount -t tmpfs tmpfs {tmp_path} && exec "$0" -c "$1" {tmp_path}'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", mounted, sys.executable, script],
+        cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "n False\n", done.stderr
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_state_file_of_somebody_else_is_ignored(path: str, caplog: pytest.LogCaptureFixture) -> None:
     with state.locked(path, 0) as file:
