@@ -28,7 +28,7 @@ class Survey:
     keys: list[Key]
     """Of the name and scope that the settings ask for."""
     saved: list[Saved]
-    """The distinct tokens; what was written last comes first."""
+    """The distinct tokens in the order in which outputs are written: of an interrupted rotation the new one first."""
     doomed: tuple[str, ...]
     """Keys whose new token an interrupted run has put in place: still to be deleted."""
 
@@ -39,9 +39,6 @@ def survey(job: Job, tokens: list[SavedToken], dry_run: bool) -> Survey:
     keys = job.list_keys(scope)
     saved = [_look_at(job, token) for token in tokens]
     intent = _matching_intent(job)
-    if intent:
-        # While a rotation is interrupted, the old token works as well as the new one.
-        saved.sort(key=lambda token: token.key_id in intent.known)
     unread, doomed = leftovers(keys, saved, intent)
     for key_id in () if dry_run else unread:
         log.info("unread", f"deleting key {key_id}: an interrupted run made it, and its token is not saved", id=key_id)

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import pytest
 from init_job import __version__
 from init_job.errors import EXIT_CODES
 from init_job.settings import VARIABLES
-from tests.simulator import Simulator
+from tests.simulator import Request, Response, Simulator
 from tests.support import PASSWORD, Run, jwt, run_job, started_job
 
 NAME = "init-job"
@@ -175,6 +176,18 @@ def test_a_read_only_key_is_made_where_the_server_has_them(v4: Simulator, tmp_pa
     assert site.run(API_KEY_READ_ONLY="true").code == 0
     assert [key.is_read_only for key in v4.keys(NAME)] == [True]
     assert "up to date" in site.run(API_KEY_READ_ONLY="true").messages[-1]
+
+
+def test_a_key_that_may_write_is_not_taken_for_the_read_only_one_that_is_asked_for(
+    v4: Simulator, tmp_path: Path
+) -> None:
+    site = Site(tmp_path, v4.url)
+    assert site.run().code == 0
+    run = site.run(API_KEY_READ_ONLY="true")
+    assert run.code == 5
+    assert "read-only" in run.error
+    assert site.run(API_KEY_READ_ONLY="true", ON_LOST_TOKEN="replace").code == 0
+    assert [key.is_read_only for key in v4.keys(NAME)] == [True]
 
 
 def test_a_key_that_was_deleted_is_made_again(chirpstack: Simulator, site: Site) -> None:
@@ -533,33 +546,44 @@ def test_a_folder_that_is_not_there_is_told_before_the_wait(site: Site, chirpsta
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_a_volume_that_is_read_only_now_is_told_before_a_dead_token_is_replaced(
+    chirpstack: Simulator, site: Site
+) -> None:
+    site.run()
+    keys = chirpstack.keys(NAME)
+    chirpstack.set_secret("another secret")
+    read_only = f"mount --bind {site.folder} {site.folder} && mount -o remount,ro,bind {site.folder}"
+    run = _in_a_mount_namespace(read_only, chirpstack.url, site.token_file)
+    assert run.code == 6, run.err
+    assert "Read-only" in run.error
+    assert chirpstack.keys(NAME) == keys
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 @pytest.mark.parametrize(("options", "told"), [("ro", "Read-only"), ("size=4k", "No space")])
 def test_a_volume_that_cannot_be_written_is_told_before_a_key_is_made(
     chirpstack: Simulator, tmp_path: Path, options: str, told: str
 ) -> None:
     volume = tmp_path / "volume"
     volume.mkdir()
-    fill = f"dd if=/dev/zero of={volume}/filler bs=4k count=1 2>/dev/null; " if "size" in options else ""
-    script = f"mount -t tmpfs -o {options} tmpfs {volume}; {fill}exec python3 -m init_job"
-    process = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script.replace("python3", _python())],
-        cwd=Path(__file__).parent.parent,
-        env={
-            "PATH": os.environ["PATH"], "CHIRPSTACK_URL": chirpstack.url, "CHIRPSTACK_PASSWORD": PASSWORD,
-            "TOKEN_FILE": str(volume / "token"),
-        },
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    run = Run(process.returncode, process.stdout, process.stderr)
+    fill = f" && dd if=/dev/zero of={volume}/filler bs=4k count=1 2>/dev/null" if "size" in options else ""
+    run = _in_a_mount_namespace(f"mount -t tmpfs -o {options} tmpfs {volume}{fill}", chirpstack.url, volume / "token")
     assert run.code == 6, run.err
     assert told in run.error
     assert chirpstack.keys() == []
 
 
-def _python() -> str:
-    import sys
-
-    return sys.executable
+def _in_a_mount_namespace(prepare: str, url: str, token_file: Path) -> Run:
+    process = subprocess.run(
+        ["unshare", "-m", "sh", "-c", f'{prepare} && exec "$0" -m init_job', sys.executable],
+        cwd=Path(__file__).parent.parent,
+        env={
+            "PATH": os.environ["PATH"], "CHIRPSTACK_URL": url, "CHIRPSTACK_PASSWORD": PASSWORD,
+            "TOKEN_FILE": str(token_file), "WAIT_TIMEOUT": "5s",
+        },
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return Run(process.returncode, process.stdout, process.stderr)
 
 
 # Exit 7: the server
@@ -591,6 +615,37 @@ def test_a_read_only_key_is_refused_where_the_server_has_none(tmp_path: Path, ap
         assert "read-only" in run.error
         assert simulator.keys() == []
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_that_turns_out_not_to_be_read_only_is_deleted_again(tmp_path: Path) -> None:
+    """A tenant's admin is not told the server's version, and v4 before v4.17 drops the wish in silence."""
+    with Simulator("v4", "4.11.0") as simulator:
+        simulator.add_user("owner@example.com", PASSWORD, admin=False)
+        simulator.add_member("owner@example.com", simulator.groups()["ChirpStack"], admin=True)
+        run = Site(tmp_path, simulator.url).run(
+            CHIRPSTACK_EMAIL="owner@example.com", API_KEY_SCOPE="tenant:ChirpStack", API_KEY_READ_ONLY="true"
+        )
+        assert run.code == 7
+        assert "not read-only" in run.error
+        assert simulator.keys(NAME) == []
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_token_that_the_server_does_not_accept_is_not_written(chirpstack: Simulator, site: Site) -> None:
+    def refuse(request: Request) -> Response | None:
+        if "gateway-profiles" in request.path or "organizations" in request.path:
+            body = b'{"error":"authentication failed: not authorized","code":16,"message":"","details":[]}'
+            return Response(401, [("Content-Type", "application/json")], body)
+        if "ListAdrAlgorithms" in request.path:
+            return Response(200, [("Content-Type", "application/grpc-web+proto"), ("grpc-status", "16")])
+        return None
+
+    chirpstack.before = refuse
+    run = site.run()
+    assert run.code == 7
+    assert "does not accept the token" in run.error
+    assert chirpstack.keys(NAME) == []
+    assert site.files() == {}
 
 
 # Exit 130 and 143

@@ -160,8 +160,10 @@ class V3(Server):
             if reason != _NOT_AUTHORIZED:
                 break
         # An application's key may do neither before v3.12. The signature was good: it works if it is there.
-        if reason == _NOT_AUTHORIZED and self._session and self.find_key(key_id):
-            return TokenStatus(True)
+        if reason == _NOT_AUTHORIZED and self._session:
+            key = self.find_key(key_id)
+            if key and key.scope.kind == "application":
+                return TokenStatus(True)
         if "signature is invalid" in reason:
             reason = SIGNED_OTHERWISE
         return TokenStatus(False, KEY_DELETED if reason == _NOT_AUTHORIZED else reason)
