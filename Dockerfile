@@ -9,7 +9,8 @@ RUN python -m pip install --disable-pip-version-check --root-user-action=ignore 
       --require-hashes --no-deps --only-binary=:all: --platform=any --implementation=py --abi=none \
       --target=/app -r /tmp/requirements.lock
 # Dependencies as bytecode only, without their command lines and tests: half the size.
-RUN cd /app && rm -rf bin certifi/tests charset_normalizer/cli google/protobuf/compiler google/protobuf/testdata \
+WORKDIR /app
+RUN rm -rf bin certifi/tests charset_normalizer/cli google/protobuf/compiler google/protobuf/testdata \
  && python -m compileall -q -b --invalidation-mode unchecked-hash . \
  && find . -name '*.py' -exec rm '{}' +
 COPY LICENSE init_job/__main__.py /app/

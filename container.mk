@@ -1,4 +1,5 @@
 # What needs Docker. PYTHON_IMAGE is the base; PIP_INDEX_URL, if set, the registry that the builds take packages from.
+ACTIONLINT ?= go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 IMAGE ?= chirpstack-init-job
 SIMULATOR_IMAGE ?= chirpstack-simulator
 PYTHON_IMAGE ?= python:3.13-alpine
@@ -14,14 +15,18 @@ test-container: $(READY) image simulator-image ## the tests that need Docker, wi
 	CONTAINER_TESTS=1 IMAGE=$(IMAGE) SIMULATOR_IMAGE=$(SIMULATOR_IMAGE) PYTHON_IMAGE=$(PYTHON_IMAGE) \
 		$(BIN)/python -m pytest -n 4 tests/container
 
-lint-container: $(READY) ## the compose files and the workflows
+test-official: $(READY) image ## end to end against the official image of CHIRPSTACK_VERSION, such as 3.17 or 4.12
+	CONTAINER_TESTS=1 IMAGE=$(IMAGE) PYTHON_IMAGE=$(PYTHON_IMAGE) CHIRPSTACK_VERSION=$(CHIRPSTACK_VERSION) \
+		$(BIN)/python -m pytest tests/container/test_official.py
+
+lint-container: $(READY) ## the workflows and what else describes containers; needs Go and Docker Compose, no engine
 	CONTAINER_TESTS=1 $(BIN)/python -m pytest tests/container/test_files.py
-	$(BIN)/actionlint
-	$(BIN)/zizmor --offline --quiet .github
+	$(ACTIONLINT) .github/workflows/*.yml examples/github-actions.yml
+	$(BIN)/zizmor --offline --quiet .github examples/github-actions.yml
 
 engine:
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: install and start one (docker info tells more)" >&2; exit 1; }
-	@docker compose version >/dev/null 2>&1 || { echo "docker has no compose: install Docker Compose 2.23.1 or later" >&2; exit 1; }
+	@docker compose version >/dev/null 2>&1 || { echo "docker has no compose: install Docker Compose 2.24.4 or later" >&2; exit 1; }
 	@docker buildx version >/dev/null 2>&1 || { echo "docker has no buildx: install its plugin" >&2; exit 1; }
 
-.PHONY: image simulator-image test-container lint-container engine
+.PHONY: image simulator-image test-container test-official lint-container engine

@@ -80,8 +80,9 @@ class Creation:
                 f"the server answered the create of a key with {claims.kind.value}, not with the new key's token",
                 "is something between the job and the server that changes its answers?",
             )
-        self._look_at(new)
-        self._give_way_to_rivals(new)
+        listed = job.list_keys(self._scope)
+        self._look_at(new, listed)
+        self._give_way_to_rivals(new, listed)
         status = job.check(new.token)
         if not status.works:
             raise ServerRefusal(
@@ -94,24 +95,24 @@ class Creation:
         log.debug("written", f"wrote the token to {', '.join(written)}", id=new.id, outputs=written)
         return made
 
-    def _look_at(self, new: NewKey) -> None:
+    def _look_at(self, new: NewKey, listed: list[Key]) -> None:
         """The list shows what was made: v4 before 4.17 silently drops is_read_only (contract §0.6)."""
         asked = self._job.settings
-        listed = next((key for key in self._job.list_keys(self._scope) if key.id == new.id), None)
-        if listed is None:
+        found = next((key for key in listed if key.id == new.id), None)
+        if found is None:
             raise ServerRefusal(f"the new key is not listed under {self._scope}", "look at the server's log")
-        if listed.read_only != asked.read_only:
+        if found.read_only != asked.read_only:
             raise ServerRefusal(
                 "the server made a key that is not read-only",
                 "upgrade it to v4.17 or later, or unset API_KEY_READ_ONLY",
             )
 
-    def _give_way_to_rivals(self, new: NewKey) -> None:
+    def _give_way_to_rivals(self, new: NewKey, listed: list[Key]) -> None:
         """Of the keys that jobs on other volumes make at the same time the one with the smallest id stays, unless its
         job came after another one that has ended. Raises TokenError when this is not the one."""
         deadline = time.monotonic() + _RIVAL_PATIENCE
         while True:
-            rivals = {key.id for key in self._job.list_keys(self._scope)} - self._known - {new.id}
+            rivals = {key.id for key in listed} - self._known - {new.id}
             if not rivals:
                 return
             if min(rivals) < new.id or time.monotonic() > deadline:
@@ -120,6 +121,7 @@ class Creation:
                     "give each job an API_KEY_NAME of its own, or let them share one volume",
                 )
             time.sleep(0.1)
+            listed = self._job.list_keys(self._scope)
 
     def _undo(self, new: NewKey, error: InitJobError) -> None:
         """No key is left behind, unless some output holds its token by now: then the next run completes the others."""

@@ -53,8 +53,10 @@ def decide(name: str, keys: list[Key], saved: list[Saved], on_lost: OnLostToken,
     """
     ids = tuple(key.id for key in keys)
     strangers = [token for token in saved if token.works and token.key_id not in ids]
+    # A run under new settings may have been killed when the new token was in one output and not yet in the next.
+    has_own = len(strangers) < sum(token.works for token in saved)
     for stranger in strangers:
-        if keys or not stranger.made_here:
+        if not stranger.made_here or (keys and not has_own):
             return Stop(_somebody_elses(name, stranger))
     if not keys:
         left = tuple(stranger.key_id for stranger in strangers)

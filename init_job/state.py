@@ -115,10 +115,11 @@ def locked(path: str, patience: float) -> Iterator[StateFile]:
         yield StateFile(_read(fd, path), fd)
     finally:
         # A run that came to nothing leaves nothing.
-        if os.fstat(fd).st_size == 0:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if os.fstat(fd).st_size == 0:
                 os.unlink(path)
-        os.close(fd)
+        with contextlib.suppress(OSError):
+            os.close(fd)
 
 
 def _open_locked(path: str, patience: float) -> int:
@@ -161,14 +162,14 @@ def _lock(fd: int, path: str, patience: float) -> None:
 
 def _read(fd: int, path: str) -> State:
     """Never raises: a state that cannot be trusted is none, and the server is asked for everything."""
-    info = os.fstat(fd)
-    if info.st_uid not in (os.geteuid(), 0):
-        log.warning(
-            "foreign-state",
-            f"{path} belongs to uid {info.st_uid}, not to this job: ignored; remove it if it is a leftover",
-        )
-        return State()
     try:
+        info = os.fstat(fd)
+        if info.st_uid not in (os.geteuid(), 0):
+            log.warning(
+                "foreign-state",
+                f"{path} belongs to uid {info.st_uid}, not to this job: ignored; remove it if it is a leftover",
+            )
+            return State()
         line = os.pread(fd, 1 << 24, 0).partition(b"\n")[0]
         return _parse(json.loads(line)) if line else State()
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):

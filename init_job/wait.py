@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
-
-import tenacity
+from typing import TYPE_CHECKING, TypeVar
 
 from init_job import log
 from init_job.errors import NotReady, Unavailable
+
+if TYPE_CHECKING:
+    import tenacity
 
 T = TypeVar("T")
 
@@ -27,7 +28,6 @@ class Patience:
         self._tries = 0
         self._reasons: set[str] = set()
         self._reported = self._start
-        self._backoff = tenacity.wait_exponential(multiplier=0.1, max=1.8) + tenacity.wait_random(0, 0.2)
 
     @property
     def left(self) -> float:
@@ -36,10 +36,13 @@ class Patience:
 
     def call(self, function: Callable[[], T]) -> T:
         """The function's result. Raises NotReady with the last reason when the deadline has passed."""
+        import tenacity  # a run with nothing to do asks once, and does not pay for the import
+
+        backoff = tenacity.wait_exponential(multiplier=0.1, max=1.8) + tenacity.wait_random(0, 0.2)
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Unavailable),
             stop=lambda attempt: self.left <= 0,
-            wait=lambda attempt: max(0.0, min(self._backoff(attempt), self.left)),
+            wait=lambda attempt: max(0.0, min(backoff(attempt), self.left)),
             before_sleep=self._report,
             after=self._count,
             reraise=True,
@@ -53,10 +56,10 @@ class Patience:
                 error.hint or "look at the server's own log, and raise WAIT_TIMEOUT if it only needs more time",
             ) from error
 
-    def _count(self, attempt: tenacity.RetryCallState) -> None:
+    def _count(self, attempt: "tenacity.RetryCallState") -> None:
         self._tries += 1
 
-    def _report(self, attempt: tenacity.RetryCallState) -> None:
+    def _report(self, attempt: "tenacity.RetryCallState") -> None:
         """Each new reason once, and a sign of life every ten seconds."""
         error = attempt.outcome.exception() if attempt.outcome else None
         reason = str(error)

@@ -123,7 +123,10 @@ def _replace(path: str, temporary: str) -> None:
 
 
 def _sync_folder(path: str) -> None:
-    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return  # it may be written and not read: nothing can sync it
     try:
         os.fsync(fd)
     except OSError as error:
@@ -174,11 +177,13 @@ def _stat(path: str) -> os.stat_result | None:
 
 def _need_folder(path: str) -> None:
     folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
+    try:
+        os.stat(folder)
+    except FileNotFoundError:
         raise OutputError(
             f"{path} cannot be written: there is no folder {folder}",
             f"mount a volume at {folder}, or correct the path",
-        )
+        ) from None
 
 
 def _need_plain_file(path: str, info: os.stat_result, variable: str) -> None:

@@ -102,6 +102,8 @@ class Output:
                 sys.stdout.write(self.form.render(b"", key).decode())
                 sys.stdout.flush()
             except OSError as error:
+                # What is left in the buffer would fail once more at the end, and Python would exit with 120.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise OutputError(
                     f"{self.form.variable}: standard output cannot be written: {error.strerror}",
                     "whoever reads it must read to the end",

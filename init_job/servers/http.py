@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3.exceptions import InsecureRequestWarning
 
 from init_job import log, signals
@@ -86,9 +86,12 @@ class Http:
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         proxies = get_environ_proxies(url)
+        proxy = select_proxy(url, proxies)
         origin = urlsplit(url)
-        if origin.netloc != self._connected and not proxies.get(origin.scheme):
-            _look_up(origin.hostname or "", origin.port or origin.scheme)
+        if proxy and "@" in proxy:
+            log.hide(proxy)
+        if origin.netloc != self._connected:
+            _look_up(url, proxy)
         with self._session.request(
             method, url, headers=dict(headers), data=body, proxies=proxies,
             timeout=self._timeout, allow_redirects=False, stream=True,
@@ -105,7 +108,10 @@ class Http:
                     "redirects are not followed: set CHIRPSTACK_URL to the address behind them",
                 )
             self._connected = origin.netloc
-            return Answer(url, response.status_code, response.headers, bytes(content))
+            answer = Answer(url, response.status_code, response.headers, bytes(content))
+        if hint := _hint_of_an_intermediary(answer, proxy):
+            raise Unavailable(str(answer), hint)
+        return answer
 
     def _failed(self, error: Unavailable) -> Unavailable:
         # A connection with half an answer in it must not serve the next request.
@@ -124,7 +130,8 @@ class _TlsAdapter(HTTPAdapter):
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
-        return host, {**pool, "ssl_context": self._context}
+        # urllib3 sets the context's verify_mode to cert_reqs, and requests asks for certificates by default.
+        return host, {**pool, "ssl_context": self._context, "cert_reqs": self._context.verify_mode}
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         pass
@@ -141,6 +148,8 @@ def _tls_context(settings: Settings) -> ssl.SSLContext:
     if settings.ca_file:
         # Python 3.13 refuses CA certificates without key usage, which many home-made ones lack; curl and Go take them.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        # The same for a file with an intermediate CA only; before 3.13 Python does not.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if not settings.tls_verify:
         log.warning(
             "tls-unverified", "CHIRPSTACK_TLS_VERIFY=false: whoever is on the way can read the password and the token"
@@ -160,28 +169,65 @@ def _tls_context(settings: Settings) -> ssl.SSLContext:
 
 
 def _tls_reason(error: Exception) -> str:
-    return str(getattr(error, "verify_message", "") or getattr(error, "reason", "") or error).replace("_", " ").lower()
+    reason = str(getattr(error, "verify_message", "") or getattr(error, "reason", "") or error)
+    return re.sub(r"^\[[^]]*\] | \(_ssl\.c:\d+\)$", "", reason).replace("_", " ").lower()
 
 
-def _look_up(host: str, port: int | str) -> None:
+def _look_up(url: str, proxy: str | None) -> None:
     """Resolve the name once where it can be interrupted: nothing ends a getaddrinfo in the main thread, and a
     container's name server may take half a minute to say that a service is not there yet. Raises OSError."""
+    address = proxy or url
     outcome: list[OSError | None] = []
 
     def look() -> None:
         try:
-            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            host = urlsplit(address if "://" in address else f"//{address}").hostname
+            socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
             outcome.append(None)
-        except (OSError, UnicodeError) as error:
-            outcome.append(error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, str(error)))
+        except OSError as error:
+            outcome.append(error)
+        except ValueError:
+            outcome.append(socket.gaierror(socket.EAI_NONAME, "not the name of a host"))
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     thread.join()
     if outcome[0]:
-        raise outcome[0]
+        raise requests.exceptions.ProxyError(outcome[0]) if proxy else outcome[0]
 
 
+_SAYS_TLS = (
+    b"HTTP request was sent to HTTPS port",  # nginx
+    b"HTTP request to an HTTPS server",  # Go: Caddy, Traefik, ChirpStack v3
+    b"plain HTTP to an SSL-enabled server port",  # Apache
+)
+_CHECK_PROXY = "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
+
+
+def _hint_of_an_intermediary(answer: Answer, proxy: str | None) -> str:
+    """What to do when the answer is not the server's but something's on the way to it; empty if nothing says so."""
+    if answer.status == 400 and any(text in answer.body for text in _SAYS_TLS):
+        return "the port speaks TLS: use https:// in CHIRPSTACK_URL"
+    if answer.status == 400 and b"SSL certificate" in answer.body:  # nginx
+        return _CLIENT_CERTIFICATE
+    if answer.status == 401 and "www-authenticate" in answer.headers:
+        return "a proxy in front of the server asks for a login of its own: let the job reach the server without it"
+    if answer.status == 407:
+        return "the proxy asks for a login: http://USER:PASSWORD@HOST:PORT in HTTP_PROXY, or go round it with NO_PROXY"
+    if answer.status in (502, 503, 504) and proxy and answer.url.startswith("http:"):
+        host = urlsplit(answer.url).hostname
+        return f"it came through the proxy of HTTP_PROXY: if {host} can be reached without, add it to NO_PROXY"
+    return ""
+
+
+_CERTIFICATE_NAMES = "set CHIRPSTACK_URL to a host name that the certificate was made for"
+_VERIFY_HINTS = {  # by OpenSSL's X509_V_ERR_…
+    9: "set the clocks of both machines",
+    10: "renew the server's certificate, or set this machine's clock",
+    62: _CERTIFICATE_NAMES,
+    64: _CERTIFICATE_NAMES,
+}
+_CLIENT_CERTIFICATE = "the server may ask for a client certificate, or another one: set CHIRPSTACK_CLIENT_CERT_FILE"
 _NOT_CHIRPSTACK = "check that CHIRPSTACK_URL is the address under which the web interface opens"
 
 
@@ -204,21 +250,22 @@ def _explain(url: str, error: Exception) -> Unavailable:
         return next((one for one in chain if isinstance(one, types)), None)
 
     if has(requests.exceptions.ProxyError):
-        return Unavailable(
-            f"{url}: the proxy cannot be used ({chain[-1]})", "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
-        )
+        return Unavailable(f"{url}: the proxy cannot be used ({chain[-1]})", _CHECK_PROXY)
+    if has(requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):  # ours is good: settings looked at it
+        return Unavailable(f"{url}: the address of the proxy is none, or of a kind that cannot be used", _CHECK_PROXY)
     if verify := has(ssl.SSLCertVerificationError):
         return Unavailable(
             f"{url}: the server's certificate is not trusted: {_tls_reason(verify)}",  # type: ignore[arg-type]
-            "set CHIRPSTACK_CA_FILE to the CA that signed it, and use the host name that it was made for",
+            _VERIFY_HINTS.get(getattr(verify, "verify_code", 0), "set CHIRPSTACK_CA_FILE to the CA that signed it"),
         )
-    if tls := has(ssl.SSLError):
+    tls = has(ssl.SSLError)
+    if tls and not has(ssl.SSLEOFError):
         reason = _tls_reason(tls)  # type: ignore[arg-type]
         plain = "wrong version number" in reason or "http request" in reason or "record layer failure" in reason
         return Unavailable(
             f"{url}: no TLS connection: {reason}",
             "the port seems to speak plain HTTP: use http:// in CHIRPSTACK_URL" if plain
-            else "if the server asks for a client certificate, set CHIRPSTACK_CLIENT_CERT_FILE",
+            else _CLIENT_CERTIFICATE,
         )  # fmt: skip
     if has(socket.gaierror):
         return Unavailable(
@@ -237,6 +284,6 @@ def _explain(url: str, error: Exception) -> Unavailable:
     if has(requests.exceptions.Timeout, TimeoutError):
         return LostAnswer(f"{url} did not answer in time", "look at the server's log, or raise REQUEST_TIMEOUT")
     if has(requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError, OSError):
-        hint = "the port may speak TLS: try https:// in CHIRPSTACK_URL" if scheme == "http" else ""
+        hint = "the port may speak TLS: try https:// in CHIRPSTACK_URL" if scheme == "http" else _CLIENT_CERTIFICATE
         return LostAnswer(f"{url}: the connection broke off ({type(chain[-1]).__name__})", hint)
     return Unavailable(f"{url}: no HTTP answer ({type(error).__name__})", _NOT_CHIRPSTACK)

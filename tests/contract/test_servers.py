@@ -9,8 +9,8 @@ from init_job.servers.http import Http
 from init_job.servers.interface import KEY_DELETED, SIGNED_OTHERWISE, NotThisApi, ResolvedScope
 from init_job.servers.v3 import V3
 from init_job.servers.v4 import V4
-from init_job.settings import Scope
 from init_job.tokens import Kind, read_claims
+from init_job.values import Scope
 from tests.contract.conftest import Chirpstack
 from tests.support import jwt, settings_for
 

@@ -1,0 +1,397 @@
+"""The limits of the HTTP layer, against sockets that do what no server should."""
+
+import gzip
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from init_job.errors import Unavailable
+from init_job.servers.http import MAX_ANSWER, Answer, Http, LostAnswer
+from tests.secured.forward_proxy import pump
+from tests.simulator import Simulator
+from tests.support import PASSWORD, environment, run_job, settings_for, started_job
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"
+ENDLESS = range(100_000)  # lines; a job that reads on gets to its end
+LIMIT = 0.3  # seconds, of a request to a server that is too slow
+
+
+class Peer:
+    """A port whose connections are each handled by `serve`, in a thread of its own, until the test ends."""
+
+    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+        self._serve = serve
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._threads = [threading.Thread(target=self._accept)]
+        self.connections: list[socket.socket] = []
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections.append(connection)
+                thread = threading.Thread(target=self._handle, args=(connection,))
+                self._threads.append(thread)
+                thread.start()
+
+    def _handle(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):  # the client has gone
+            self._serve(connection)
+
+    def __enter__(self) -> "Peer":
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for connection in self.connections:
+            with suppress(OSError):  # closed already
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
+
+
+def requests_of(connection: socket.socket) -> Iterator[bytes]:
+    """The heads of the requests that come in; they have no bodies."""
+    with connection.makefile("rb") as stream:
+        head = b""
+        while line := stream.readline():
+            head += line
+            if line == b"\r\n":
+                yield head
+                head = b""
+
+
+def answering(*answers: bytes) -> Callable[[socket.socket], None]:
+    """The same answers on every connection, one a request; after the last one it is closed."""
+
+    def serve(connection: socket.socket) -> None:
+        for answer, _ in zip(answers, requests_of(connection), strict=False):
+            connection.sendall(answer)
+
+    return serve
+
+
+def asked(peer: Peer, path: str = "/", timeout: float = 10) -> Answer:
+    return Http(settings_for(peer.url, REQUEST_TIMEOUT=f"{timeout * 1000:.0f}ms")).get(path)
+
+
+# How much
+
+
+def with_body(body: bytes, chunked: bool) -> bytes:
+    if chunked:
+        return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_answer_of_eight_mebibytes_is_taken_and_one_byte_more_is_not(chunked: bool) -> None:
+    with Peer(answering(with_body(b"x" * MAX_ANSWER, chunked))) as peer:
+        assert len(asked(peer).body) == 8 * 1024 * 1024
+    with Peer(answering(with_body(b"x" * (MAX_ANSWER + 1), chunked))) as peer:
+        with pytest.raises(Unavailable, match="answered more than 8 MiB") as caught:
+            asked(peer)
+        assert "CHIRPSTACK_URL" in caught.value.hint
+
+
+def endless_body(connection: socket.socket) -> None:
+    next(requests_of(connection))
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    for _ in range(1000):
+        connection.sendall(b"x" * 65536)
+
+
+def endless_header(connection: socket.socket) -> None:
+    next(requests_of(connection))
+    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    for _ in ENDLESS:
+        connection.sendall(b"X-More: and more\r\n")
+
+
+def endless_line(connection: socket.socket) -> None:
+    next(requests_of(connection))
+    for _ in ENDLESS:
+        connection.sendall(b"HTTP/1.1 ")
+
+
+@pytest.mark.parametrize("serve", [endless_body, endless_header, endless_line])
+def test_an_endless_answer_is_hung_up_on(serve: Callable[[socket.socket], None]) -> None:
+    with Peer(serve) as peer, pytest.raises(Unavailable):
+        asked(peer)
+
+
+def test_what_comes_compressed_without_being_asked_for_counts_as_it_is_unpacked() -> None:
+    def compressed(size: int) -> bytes:
+        body = gzip.compress(b"x" * size)
+        return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+    with Peer(answering(compressed(1000), compressed(MAX_ANSWER * 4))) as peer:
+        http = Http(settings_for(peer.url))
+        assert http.get("/").body == b"x" * 1000
+        with pytest.raises(Unavailable, match="answered more than 8 MiB"):
+            http.get("/")
+
+
+# How long
+
+
+def dribbling(head: bytes) -> Callable[[socket.socket], None]:
+    """After `head` a byte now and then: each comes in time, the whole never does."""
+
+    def serve(connection: socket.socket) -> None:
+        next(requests_of(connection))
+        connection.sendall(head)
+        connection.settimeout(LIMIT / 10)
+        for _ in range(100):
+            connection.sendall(b"x")
+            with suppress(TimeoutError):
+                if not connection.recv(1):
+                    return
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 O",
+        b"HTTP/1.1 200 OK\r\nX-Name: ",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    ],
+    ids=["status line", "header", "body of a known length", "chunk", "body without a length"],
+)
+def test_the_time_limit_is_for_the_whole_answer(head: bytes) -> None:
+    with Peer(dribbling(head)) as peer:
+        begun = time.monotonic()
+        with pytest.raises(LostAnswer, match=r"did not answer within 0\.3 s"):
+            asked(peer, timeout=LIMIT)
+        assert LIMIT <= time.monotonic() - begun < 10 * LIMIT
+
+
+def test_the_time_limit_is_for_the_connect_as_well() -> None:
+    with socket.socket() as full, ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # Linux takes one more than it is told to, and is deaf to the others
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            with suppress(BlockingIOError):
+                client.connect(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        with pytest.raises(Unavailable):
+            Http(settings_for(url, REQUEST_TIMEOUT=f"{LIMIT}s")).get("/")
+
+
+def test_the_time_limit_is_for_the_name_server_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    never = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: never.wait(60))
+    with pytest.raises(LostAnswer, match=r"did not answer within 0\.3 s"):
+        Http(settings_for("http://chirpstack:8080", REQUEST_TIMEOUT=f"{LIMIT}s")).get("/")
+    never.set()
+
+
+def test_termination_does_not_wait_for_the_name_server(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import socket, sys, threading\n"
+        "def getaddrinfo(*arguments, **options):\n"
+        "    print('looking up', file=sys.stderr, flush=True)\n"
+        "    threading.Event().wait()\n"
+        "socket.getaddrinfo = getaddrinfo\n"
+    )
+    with started_job(
+        tmp_path, PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}", CHIRPSTACK_URL="http://chirpstack:8080",
+        CHIRPSTACK_PASSWORD=PASSWORD, TOKEN_FILE="token", REQUEST_TIMEOUT="60s",
+    ) as job:  # fmt: skip
+        assert job.stderr is not None
+        assert any(line == "looking up\n" for line in iter(job.stderr.readline, ""))
+        job.send_signal(signal.SIGTERM)
+        job.communicate(timeout=5)
+    assert job.returncode == 143
+
+
+# Names and ports
+
+
+def test_a_name_is_looked_up_without_the_systems_list_of_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for: list[object] = []
+
+    def getaddrinfo(host: str, port: object, *arguments: object, **options: object) -> None:
+        asked_for.append(port)
+        raise socket.gaierror(socket.EAI_NONAME, "no")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(Unavailable):
+        Http(settings_for("https://chirpstack")).get("/")
+    assert not any(isinstance(port, str) for port in asked_for)  # an image may lack /etc/services
+
+
+@pytest.mark.parametrize("host", ["chirpstack.invalid", "a..b", "x" * 70])
+def test_a_name_that_is_not_known_is_told(host: str) -> None:
+    with pytest.raises(Unavailable, match=f"the name {host} is not known") as caught:
+        Http(settings_for(f"http://{host}:8080")).get("/")
+    assert "in compose the host is the service's name" in caught.value.hint
+
+
+@pytest.mark.parametrize(("host", "hint"), [("localhost", "the container itself"), ("127.0.0.2", "is 1 its port?")])
+def test_a_refused_connection_has_a_hint(host: str, hint: str) -> None:
+    with pytest.raises(Unavailable, match="connection refused") as caught:
+        Http(settings_for(f"http://{host}:1")).get("/")
+    assert hint in caught.value.hint
+
+
+# Redirects
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_its_target_is_named(status: int) -> None:
+    with Peer(answering(OK)) as target:
+        redirect = f"HTTP/1.1 {status} Moved\r\nLocation: {target.url}/new\r\nContent-Length: 0\r\n\r\n".encode()
+        with Peer(answering(redirect)) as peer:
+            with pytest.raises(Unavailable, match=f"answered {status}, a redirect to {target.url}/new") as caught:
+                asked(peer)
+            assert "set CHIRPSTACK_URL" in caught.value.hint
+        assert target.connections == []
+
+
+# Connections
+
+
+def test_requests_share_a_connection() -> None:
+    with Peer(answering(OK, OK, OK)) as peer:
+        http = Http(settings_for(peer.url))
+        assert [http.get(path).body for path in ("/", "/a", f"{peer.url}/b")] == [b"OK"] * 3
+        assert len(peer.connections) == 1
+
+
+def test_a_connection_that_the_server_closed_in_the_meantime_is_made_again() -> None:
+    with Peer(answering(OK)) as peer:
+        http = Http(settings_for(peer.url))
+        for _ in range(3):
+            assert http.get("/").body == b"OK"
+            wait_until_closed(peer.connections[-1])
+        assert len(peer.connections) == 3
+
+
+def wait_until_closed(connection: socket.socket) -> None:
+    deadline = time.monotonic() + 10
+    while connection.fileno() != -1:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("rest", [b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", b"HTTP/1.1 302 Found\r\n"])
+def test_a_connection_with_half_an_answer_in_it_serves_no_other_request(rest: bytes) -> None:
+    """The rest of the answer comes when it was given up."""
+    given_up = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        requests = requests_of(connection)
+        next(requests)
+        if len(peer.connections) == 1:
+            connection.sendall(rest)
+            given_up.wait(10)
+        connection.sendall(OK)
+        next(requests, b"")  # leave it open
+
+    with Peer(serve) as peer:
+        http = Http(settings_for(peer.url, REQUEST_TIMEOUT=f"{LIMIT}s"))
+        with pytest.raises(LostAnswer):
+            http.get("/")
+        given_up.set()
+        assert http.get("/").body == b"OK"
+        assert len(peer.connections) == 2
+
+
+@pytest.mark.parametrize("command", ["ensure", "rotate", "revoke"])
+def test_a_run_needs_one_connection(chirpstack: Simulator, tmp_path: Path, command: str) -> None:
+    def relay(connection: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", urlsplit(chirpstack.url).port or 0)) as server:
+            back = threading.Thread(target=pump, args=(server, connection), daemon=True)
+            back.start()
+            pump(connection, server)
+            back.join()
+
+    with Peer(relay) as peer:
+        given: dict[str, str | Path] = {
+            "CHIRPSTACK_URL": peer.url,
+            "CHIRPSTACK_PASSWORD": PASSWORD,
+            "TOKEN_FILE": tmp_path / "token",
+        }
+        if command != "ensure":
+            assert run_job(tmp_path, variables=given).code == 0
+        peer.connections.clear()
+        chirpstack.clear_requests()
+        run = run_job(tmp_path, command, variables=given)
+        assert run.code == 0, run.err
+        assert len(chirpstack.requests) > 3
+        assert len(peer.connections) == 1
+
+
+def test_a_request_says_who_asks_and_wants_nothing_compressed() -> None:
+    heads: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        for head in requests_of(connection):
+            heads.append(head.lower())
+            connection.sendall(OK)
+
+    with Peer(serve) as peer:
+        asked(peer, "/a/path")
+    [head] = heads
+    assert head.startswith(b"get /a/path http/1.1\r\n")
+    assert b"user-agent: chirpstack-init-job\r\n" in head
+    assert b"accept-encoding: identity\r\n" in head
+    assert b"authorization" not in head
+
+
+# Messages
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 29\r\n\r\n"
+         b"<html><title>Oops</title></p>", "answered 404 (text/html: Oops)"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", "answered 204 (empty)"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: Text/Plain; charset=utf-8\r\nContent-Length: 2\r\n\r\n\xff\xfe",
+         "answered 200 (text/plain: \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER})"),
+    ],
+)  # fmt: skip
+def test_an_answer_is_described_in_a_line(answer: bytes, told: str) -> None:
+    with Peer(answering(answer)) as peer:
+        assert str(asked(peer)) == f"{peer.url}/ {told}"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.2p1\r\n",
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nno",
+        bytes(range(256)) * 16,
+    ],
+)
+def test_what_is_no_answer_is_unavailable_and_the_next_request_is_served(answer: bytes) -> None:
+    def serve(connection: socket.socket) -> None:
+        next(requests_of(connection))
+        connection.sendall(answer if len(peer.connections) == 1 else OK)
+
+    with Peer(serve) as peer:
+        http = Http(settings_for(peer.url))
+        with pytest.raises(Unavailable, match=peer.url):
+            http.get("/")
+        assert http.get("/").body == b"OK"
