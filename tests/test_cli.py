@@ -489,6 +489,17 @@ def test_an_account_that_may_not_make_keys_is_told(chirpstack: Simulator, site: 
     assert site.files() == {}
 
 
+def test_a_session_that_is_not_read_behind_a_proxy_is_explained(v3: Simulator, tmp_path: Path) -> None:
+    def confuse(request: Request) -> Response | None:
+        body = b'{"error":"authentication failed: jwt parse error: signature is invalid","code":16}'
+        return Response(401, [("Content-Type", "application/json")], body) if "api-keys" in request.path else None
+
+    v3.before = confuse
+    run = Site(tmp_path, v3.url).run()
+    assert run.code == 4
+    assert "proxy" in run.hint
+
+
 # Exit 5: the token
 
 

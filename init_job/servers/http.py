@@ -252,7 +252,7 @@ def _explain(url: str, error: Exception) -> Unavailable:
     if has(requests.exceptions.ProxyError):
         return Unavailable(f"{url}: the proxy cannot be used ({chain[-1]})", _CHECK_PROXY)
     if has(requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):  # ours is good: settings looked at it
-        return Unavailable(f"{url}: the address of the proxy is none, or of a kind that cannot be used", _CHECK_PROXY)
+        return Unavailable(f"{url}: the proxy's address is malformed, or of a kind that cannot be used", _CHECK_PROXY)
     if verify := has(ssl.SSLCertVerificationError):
         return Unavailable(
             f"{url}: the server's certificate is not trusted: {_tls_reason(verify)}",  # type: ignore[arg-type]

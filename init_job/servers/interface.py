@@ -123,7 +123,8 @@ def every_page(pages: Iterator[tuple[int, list[T]]]) -> Iterator[T]:
         seen += len(page)
         if seen >= total:
             return
-        if not page:
+        # The last page, and short of the total: a server that is wrong about it would be asked for ever.
+        if len(page) < PAGE:
             break
     raise Unavailable("the server's list changed while it was read")
 

@@ -226,6 +226,12 @@ def _read(answer: Answer) -> dict[str, Any]:
 
 
 def _refusal(refused: _Refused) -> AccountError | ServerRefusal:
+    if "jwt parse error" in str(refused):
+        # The login's own token is good: of two authorization headers v3 takes any (contract §0.3).
+        return AccountError(
+            f"the server read another token than the one of its own login: {refused}",
+            "a proxy on the way adds an Authorization header of its own: it must not for ChirpStack",
+        )
     if refused.code == _UNAUTHENTICATED:
         return AccountError(
             f"the account may not do this: {refused}",

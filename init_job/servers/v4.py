@@ -67,10 +67,13 @@ class V4(Server):
         except _Refused as refused:
             if refused.status == _UNAUTHENTICATED and str(refused) == _LOGIN_REFUSED:
                 return
-            hint = ""
-            if str(refused).startswith("authorization metadata"):
-                hint = "a proxy on the way adds an Authorization header of its own: it must not for ChirpStack"
-            raise NotThisApi(f"the login answers {str(refused)!r}, as no ChirpStack v4 does", hint) from None
+            if refused.status == _UNAUTHENTICATED:
+                # It refuses a token, and the job sends none there (contract §0.4). No v3 answers gRPC-Web.
+                raise Unavailable(
+                    f"the login answers {str(refused)!r}, as if a token had been sent with it",
+                    "a proxy on the way adds an Authorization header of its own: it must not for ChirpStack",
+                ) from None
+            raise NotThisApi(f"the login answers {str(refused)!r}, as no ChirpStack v4 does") from None
         raise NotThisApi("the login lets anybody in, as no ChirpStack v4 does")
 
     def accepts(self, email: str, password: str) -> bool:

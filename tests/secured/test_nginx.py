@@ -145,16 +145,13 @@ def test_a_login_that_nginx_asks_for_is_told_from_the_servers(chirpstack: Simula
     assert chirpstack.requests == []
 
 
-_untold = pytest.mark.xfail(strict=True, reason="the probe of v4 leaves it to v3's, which says less")
-
-
 @pytest.mark.parametrize(
     ("api", "value"),
     [
         ("v4", "Basic YTpi"),
-        pytest.param("auto", "Basic YTpi", marks=_untold),
-        pytest.param("v4", "Bearer of.another.service", marks=_untold),
-        pytest.param("auto", "Bearer of.another.service", marks=_untold),
+        ("auto", "Basic YTpi"),
+        ("v4", "Bearer of.another.service"),
+        ("auto", "Bearer of.another.service"),
     ],
 )
 def test_an_authorization_header_that_nginx_adds_is_told(

@@ -110,7 +110,8 @@ def test_a_proxy_that_refuses_the_tunnel_is_told(secured: TlsSimulator, pki: Pki
     ("proxy", "told"),
     [
         ("http://proxy.invalid:3128", "the proxy cannot be used"),
-        ("http://anna:proxy-password@proxy.invalid:port", "the proxy"),
+        ("http://anna:proxy-password@127.0.0.1:port", "the proxy"),
+        ("http://anna:proxy-password@127.0.0.1:99999", "the proxy"),
         ("http://anna:proxy-password@[proxy", "the proxy"),
         ("http://", "the proxy"),
         ("socks5://127.0.0.1:1080", "the proxy"),
