@@ -26,6 +26,12 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+reliability: $(READY) ## the fault sweeps whole, and docs/reliability.md written anew
+	$(BIN)/python -m tests.faults.report
+
+bench: $(READY) ## measure, and write docs/performance.md; real servers: CHIRPSTACK_TEST_V3_URL, CHIRPSTACK_TEST_V4_URL
+	$(BIN)/python -m bench
+
 proto: $(READY) ## generate the v4 messages from init_job/servers/chirpstack.proto
 	$(BIN)/python -m grpc_tools.protoc -Iinit_job/servers --python_out=init_job/servers --pyi_out=init_job/servers \
 		init_job/servers/chirpstack.proto
@@ -45,4 +51,4 @@ $(READY): requirements-dev.lock
 
 include container.mk
 
-.PHONY: help run test test-all lint format proto lock setup
+.PHONY: help run test test-all reliability bench lint format proto lock setup

@@ -30,7 +30,7 @@ _LINE = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)")
 def imports(package: Path) -> Section:
     section = Section("What a run imports and asks")
     columns: dict[str, Mapping[str, tuple[int, float]]] = {}
-    calls: list[tuple[str, ...]] = []
+    calls: list[str] = []
     for api, version in job.SIMULATED.items():
         with Simulator(api, version) as simulator, tempfile.TemporaryDirectory(prefix="bench-") as folder:
             given = job.variables(package, job.Server(api, simulator.url, real=False), Path(folder), "bench")
@@ -38,7 +38,7 @@ def imports(package: Path) -> Section:
                 simulator.clear_requests()
                 columns[f"{api}, {what}"] = _grouped(finish(_REPORTING, given).stderr)
                 asked = ", ".join(request.route.split("/api", 1)[1].lstrip("./") for request in simulator.requests)
-                calls.append((f"{api}, {what}", str(len(simulator.requests)), asked))
+                calls.append(f"* {api}, {what}, {len(simulator.requests)}: {asked}")
                 if what == "nothing to do":
                     section.limit(f"requests of a run with nothing to do on {api}", 2, len(simulator.requests))
     rows = [
@@ -49,7 +49,7 @@ def imports(package: Path) -> Section:
         "Modules, and the time that Python reports for each (it is more than without the report).\n\n"
         + table(("modules / time", *columns), rows)
     )
-    section.parts.append(table(("run", "requests", "which"), calls))
+    section.parts.append("Requests of a run, all of them on one connection:\n\n" + "\n".join(calls))
     section.parts.append(_clarity(package))
     return section
 

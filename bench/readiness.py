@@ -75,7 +75,7 @@ def _once(package: Path, simulator: Simulator, api: str) -> tuple[_Watch, float]
         ) as process:
             # The file gets its name when it is complete.
             while not token_file.exists():
-                if process.poll():
+                if process.poll() is not None and not token_file.exists():
                     raise Failed(process.communicate()[1])
                 time.sleep(_LOOK_EVERY)
             found = time.perf_counter()

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import job
-from bench.measure import Program, Results, in_turns, spread
+from bench.measure import Failed, Program, Results, in_turns, spread
 from bench.report import Section, table
 
 _REQUESTS = 'python -c "import requests"'
@@ -33,7 +33,11 @@ def nothing_to_do(package: Path, servers: list[job.Server]) -> Section:
     with ExitStack() as stack:
         programs = _bare_imports()
         for server in servers:
-            turn = stack.enter_context(job.nothing_to_do(package, server))
+            try:
+                turn = stack.enter_context(job.nothing_to_do(package, server))
+            except Failed as error:
+                section.parts.append(f"Left out: {server} ({error}).")
+                continue
             programs += job.programs(server, turn)
             if server.api == "v4" and not server.real:
                 plain = "import sys; from init_job.cli import main; sys.exit(main([]))"
@@ -69,7 +73,7 @@ def _table(programs: list[Program], results: Results, rounds: int) -> str:
     for program in programs:
         samples = results.samples.get(program.name)
         if samples is None:
-            rows.append((program.name, "failed", results.failures[program.name][:60], *[""] * 4))
+            rows.append((program.name, "failed", results.failures[program.name][:60], *[""] * 5))
             continue
         walls = [sample.wall * 1000 for sample in samples]
         cpu = sorted(sample.cpu for sample in samples)[len(samples) // 2]
@@ -78,10 +82,20 @@ def _table(programs: list[Program], results: Results, rounds: int) -> str:
                 program.name,
                 f"{results.wall(program.name) * 1000:.0f}",
                 spread(walls),
+                f"{min(walls):.0f}",
                 f"{cpu * 1000:.0f}",
                 f"{max(sample.memory for sample in samples):.0f}",
                 *(f"{results.ratio(program.name, base) or 0:.2f}" for base in (_IMPORTS, _REQUESTS)),
             )
         )
-    header = ("program", "median, ms", "middle half", "processor, ms", "peak, MiB", "against (a)", "against requests")
+    header = (
+        "program",
+        "median, ms",
+        "middle half",
+        "fastest",
+        "processor, ms",
+        "peak, MiB",
+        "against (a)",
+        "against requests",
+    )
     return f"{rounds} runs of each, in turns.\n\n" + table(header, rows)

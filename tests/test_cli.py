@@ -19,7 +19,7 @@ import pytest
 from init_job import __version__
 from init_job.errors import EXIT_CODES
 from init_job.settings import VARIABLES
-from tests.simulator import Request, Response, Simulator
+from tests.simulator import Drop, Request, Response, Simulator
 from tests.support import PASSWORD, Run, jwt, run_job, started_job
 
 NAME = "init-job"
@@ -477,6 +477,7 @@ def test_a_wrong_password_names_the_account_and_creates_nothing(chirpstack: Simu
     assert run.code == 4
     assert "admin" in run.error
     assert "CHIRPSTACK_PASSWORD" in run.hint
+    assert "OpenID Connect" in run.hint
     assert chirpstack.keys() == []
     assert site.files() == {}
 
@@ -487,6 +488,18 @@ def test_an_account_that_may_not_make_keys_is_told(chirpstack: Simulator, site: 
     assert run.code == 4
     assert "may not" in run.error
     assert site.files() == {}
+
+
+def test_an_account_at_which_v3_crashes_is_not_tried_for_ever(v3: Simulator, tmp_path: Path) -> None:
+    def crash(request: Request) -> None:
+        if b"password" in request.body:
+            raise Drop(reset=True)
+
+    v3.before = crash
+    run = Site(tmp_path, v3.url).run()
+    assert run.code == 4
+    assert "OpenID Connect" in run.hint
+    assert sum(b"password" in request.body for request in v3.requests) == 3
 
 
 def test_a_session_that_is_not_read_behind_a_proxy_is_explained(v3: Simulator, tmp_path: Path) -> None:
