@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from tests.simulator import Request, Simulator
-
 from bench import job
 from bench.measure import finish, spread
 from bench.report import Section, table
+from tests.simulator import Request, Simulator
 
 _ROUNDS = 15
 _SCRIPT = Path(__file__).with_name("curl_jq.sh").read_text()

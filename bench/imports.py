@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 
-from tests.simulator import Simulator
-
 from bench import job
 from bench.measure import finish
 from bench.report import Section, table
+from tests.simulator import Simulator
 
 _ROUNDS = 9
 _REPORTING = (sys.executable, "-X", "importtime", *job.COMMAND[1:])

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 import requests
-from tests.simulator import Simulator
 
 from bench.measure import Failed, Program, finish
+from tests.simulator import Simulator
 
 COMMAND = (sys.executable, "-m", "init_job")
 SIMULATED: dict[Literal["v3", "v4"], str] = {"v3": "3.17.9", "v4": "4.19.0"}

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from tests.simulator import Request, Response, Simulator
-
 from bench import job
 from bench.measure import BARE, Failed, spread
 from bench.report import Section, table
+from tests.simulator import Request, Response, Simulator
 
 _RUNS = 50
 _LOOK_EVERY = 0.0003  # seconds

@@ -5,11 +5,10 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from tests.simulator import Request, Response, Simulator
-
 from bench import job
 from bench.measure import Program, in_turns
 from bench.report import Section, table
+from tests.simulator import Request, Response, Simulator
 
 _SIZES = (10, 10_000, 100_000)
 _ROUNDS = 5
