@@ -91,9 +91,19 @@ def overwrite(fd: int, content: bytes) -> None:
     os.fsync(fd)
 
 
+def tidy(path: str) -> None:
+    """Remove what a killed run has left beside a file that needs no change."""
+    with contextlib.suppress(OSError):
+        os.unlink(_temporary(path))
+
+
+def _temporary(path: str) -> str:
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.tmp")
+
+
 def _stage(path: str, content: bytes, mode: int, info: os.stat_result | None) -> str:
     """The temporary file, complete and on disk. Its name is fixed, so that a killed run's is found and removed."""
-    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.tmp")
+    temporary = _temporary(path)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

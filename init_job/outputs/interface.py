@@ -112,6 +112,7 @@ class Output:
         content = self._content()
         wanted = self._rendered(content, key)
         if wanted == content:
+            files.tidy(self._target())
             return False
         files.write(self._target(), wanted, self._mode)
         return True

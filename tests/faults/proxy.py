@@ -7,7 +7,7 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import BinaryIO, Self
 from urllib.parse import urlsplit
 
 _CREATE = re.compile(rb"POST /api(/internal/api-keys|\.InternalService/CreateApiKey) ")
@@ -116,6 +116,8 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.count = 0
         self.closed = threading.Event()
+        self._busy = 0
+        self._idle = threading.Condition(self._lock)
 
     @property
     def url(self) -> str:
@@ -148,6 +150,11 @@ class Proxy:
             self._listen()
 
         self._start(again)
+
+    def wait_until_idle(self) -> None:
+        """Until no fault has anything left to do."""
+        with self._idle:
+            assert self._idle.wait_for(lambda: not self._busy, 60)
 
     def hang_up(self) -> None:
         with self._lock:
@@ -197,10 +204,13 @@ class Proxy:
                         self.count += 1
                         exchange = Exchange(self.count, request, client, self, upstream)
                         fault = self._plan(exchange) if self._plan else None
-                    if fault:
-                        fault(exchange)
-                    else:
-                        exchange.pass_on()
+                        self._busy += 1
+                    try:
+                        (fault or Exchange.pass_on)(exchange)
+                    finally:
+                        with self._idle:
+                            self._busy -= 1
+                            self._idle.notify_all()
         finally:
             with self._lock:
                 self._sockets.discard(client)
@@ -238,17 +248,21 @@ class _Upstream:
             self._socket.close()
 
 
-def _read_head(stream: "socket.SocketIO | object") -> bytes:
+def _read_head(stream: BinaryIO) -> bytes:
+    """Nothing when the connection ends before the empty line."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
-        line = stream.readline()  # type: ignore[union-attr]
+        line = stream.readline()
         if not line:
             return b""
         head += line
     return head
 
 
-def _read_request(stream: "socket.SocketIO | object") -> bytes:
+def _read_request(stream: BinaryIO) -> bytes:
+    """Nothing when the job is gone, be it in the middle of a request."""
     head = _read_head(stream)
-    length = re.search(rb"(?im)^content-length: *(\d+)", head)
-    return head + (stream.read(int(length[1])) if length else b"")  # type: ignore[union-attr]
+    found = re.search(rb"(?im)^content-length: *(\d+)", head)
+    length = int(found[1]) if found else 0
+    body = stream.read(length)
+    return head + body if len(body) == length else b""

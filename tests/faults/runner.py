@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,6 +69,13 @@ class Run:
                 self._result = Result(code, out, err, seconds)
             return self._result
 
+    def wait_for(self, message: str) -> None:
+        """Until it stands in the log."""
+        deadline = time.monotonic() + _LIMIT
+        while message.encode() not in (self._streams / "stderr").read_bytes():
+            assert time.monotonic() < deadline, message
+            time.sleep(0.005)
+
     def kill(self) -> Result:
         self.signal(signal.SIGKILL)
         return self.wait()
@@ -92,16 +100,15 @@ class Runner:
         *,
         arguments: tuple[str, ...] = (),
         hurt: Hurt | None = None,
-        stdout: str = "",
     ) -> Run:
-        """`streams` is a folder for standard output and error; `stdout` another place for the first."""
+        """`streams` is a folder for standard output and error."""
         streams.mkdir(exist_ok=True)
         (streams / "stdout").touch()
         (streams / "stderr").touch()
         order = {
             "folder": str(folder),
             "environment": dict(environment),
-            "streams": [stdout or str(streams / "stdout"), str(streams / "stderr")],
+            "streams": [str(streams / "stdout"), str(streams / "stderr")],
             "arguments": arguments,
             "hurt": asdict(hurt) if hurt else None,
         }
@@ -123,7 +130,6 @@ def _serve(control: socket.socket) -> NoReturn:
 
     import dotenv  # noqa: F401
 
-    import init_job.cli
     from init_job.servers import chirpstack_pb2  # noqa: F401
 
     _warm_up()
@@ -164,8 +170,12 @@ def _warm_up() -> None:
     """One run that finds no server: it fills the caches of the standard library, which every child would fill anew."""
     from init_job import cli
 
-    os.environ |= {"CHIRPSTACK_URL": "http://127.0.0.1:1", "WAIT_TIMEOUT": "0", "CHIRPSTACK_PASSWORD": "admin"}
-    os.environ |= {"TOKEN_FILE": "-", "JSON_FILE": "/tmp/none.json"}
+    os.environ |= {
+        "CHIRPSTACK_URL": "http://127.0.0.1:1",
+        "WAIT_TIMEOUT": "0",
+        "CHIRPSTACK_PASSWORD": "admin",
+        "TOKEN_FILE": "-",
+    }
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
         cli.main(["--dry-run"])
 
@@ -179,11 +189,8 @@ def _reap(runs: dict[int, socket.socket], selector: selectors.BaseSelector) -> N
         connection = runs.pop(pid)
         if connection in selector.get_map():
             selector.unregister(connection)
-        with connection:
-            try:
-                connection.send((code if code >= 0 else 128 - code).to_bytes(4, "big", signed=True))
-            except OSError:
-                pass  # nobody waits for it any more
+        with connection, contextlib.suppress(OSError):  # nobody waits for it any more
+            connection.send((code if code >= 0 else 128 - code).to_bytes(4, "big", signed=True))
 
 
 def _run(order: dict[str, Any]) -> NoReturn:
@@ -204,17 +211,17 @@ def _run(order: dict[str, Any]) -> NoReturn:
         if order["hurt"]:
             shim.install(Hurt(**order["hurt"]))
         code = cli.main(list(order["arguments"]))
-        sys.stdout.flush()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:
-        import traceback
-
         traceback.print_exc()
         code = 99
-    finally:
+    try:
+        sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+    except OSError:
+        code = 120
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.faults.proxy import Exchange
-from tests.faults.world import APIS, NAME, Api, Expected, World
+from tests.faults.runner import Runner
+from tests.faults.shim import ALL, CHANGING
+from tests.faults.world import NAME, Api, Expected, World, world
 
 Prepare = Callable[[World], None]
 
@@ -27,6 +32,12 @@ def _up_to_date_without_state(world: World) -> None:
 def _an_output_lacks_the_token(world: World) -> None:
     _up_to_date(world)
     world.token_file.unlink()
+
+
+def _rotation(world: World) -> None:
+    _up_to_date(world)
+    world.expected = Expected()
+    world.arguments = ("rotate",)
 
 
 def _key_deleted(world: World) -> None:
@@ -130,6 +141,7 @@ SCENARIOS = [
     Scenario("up to date", _up_to_date),
     Scenario("up to date, state file gone", _up_to_date_without_state),
     Scenario("up to date, an output lacks the token", _an_output_lacks_the_token),
+    Scenario("rotation", _rotation),
     Scenario("no key, token dead", _key_deleted),
     Scenario("no key, token of a key that works", _strangers_token),
     Scenario("no key, settings changed", _settings_changed),
@@ -144,4 +156,23 @@ SCENARIOS = [
     Scenario("several keys, lost: add", _lost("add", Expected(keys=4), keys=3)),
     Scenario("killed after the create", _killed_after_the_create),
 ]
-CASES: list[tuple[Api, Scenario]] = [(api, scenario) for api in APIS for scenario in SCENARIOS]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a run sends and does when nothing is in its way."""
+
+    requests: int
+    calls: int
+    """To the operating system, that can change a file."""
+    all_calls: int
+
+
+@cache
+def survey(api: Api, scenario: Scenario, runner: Runner) -> Survey:
+    with TemporaryDirectory() as folder, world(api, Path(folder, "world"), runner) as one:
+        scenario.set_up(one)
+        result = one.run(one.hurt(calls=ALL))
+        assert result.code == one.expected.code, result.log
+        calls = [line.partition(":")[0] for line in one.trace()]
+        return Survey(one.proxy.count, sum(call in CHANGING for call in calls), len(calls))

@@ -6,8 +6,9 @@ one folder count, so that neither logs nor sockets are in the count.
 
 import errno
 import fcntl
+import itertools
 import os
-import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 CHANGING = ("open", "pwrite", "write", "rename", "replace", "unlink", "link", "mkdir", "fsync", "ftruncate", "fchmod",
             "fchown", "chmod", "chown", "posix_fallocate")  # fmt: skip
 """What can change a file, or brings a change to the disk."""
-ALL = (*CHANGING, "close", "lstat", "stat", "fstat", "pread", "flock")
+ALL = (*CHANGING, "open to read", "close", "lstat", "stat", "fstat", "pread", "flock")
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,15 @@ class Hurt:
     calls: tuple[str, ...] = CHANGING
     short: bool = False
     """Every write takes half of what it is given."""
+    clock_jumps: bool = False
+    """The clock of the day is now a day ahead and now a day behind; the monotonic one is not touched."""
 
 
 def install(hurt: Hurt) -> None:
     _Shim(hurt)
+    if hurt.clock_jumps:
+        days, real = itertools.cycle((86400, -86400)), time.time
+        time.time = lambda: real() + next(days)
 
 
 class _Shim:
@@ -46,20 +52,19 @@ class _Shim:
         self._fds: dict[int, str] = {}
         self._write, self._pwrite, self._close = os.write, os.pwrite, os.close
         self._trace = os.open(hurt.trace, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        for name in ALL:
+        for name in (name for name in ALL if name != "open to read"):
             module = fcntl if name == "flock" else os
             setattr(module, name, self._wrapped(name, getattr(module, name)))
 
     def _wrapped(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             path = self._path(args[0])
-            # An `open` that only reads changes nothing.
-            reads = name == "open" and self._hurt.calls == CHANGING and not args[1] & os.O_CREAT
-            counts = path and name in self._hurt.calls and not reads
+            kind = "open to read" if name == "open" and not args[1] & os.O_CREAT else name
+            counts = path and kind in self._hurt.calls
             number = self._count
             if counts:
                 self._count += 1
-                self._write(self._trace, f"{name} {os.path.basename(path)}\n".encode())
+                self._write(self._trace, f"{kind}: {os.path.basename(path)}\n".encode())
             hit = counts and number == self._hurt.at
             if hit and self._hurt.signal_before:
                 os.kill(os.getpid(), self._hurt.signal_before)
@@ -72,13 +77,15 @@ class _Shim:
                 raise OSError(number, os.strerror(number))
             if path and self._hurt.short and name in ("pwrite", "write"):
                 args = (args[0], args[1][: max(1, len(args[1]) // 2)], *args[2:])
-            result = function(*args, **kwargs)
+            try:
+                result = function(*args, **kwargs)
+            finally:
+                if hit and self._hurt.signal_after:
+                    os.kill(os.getpid(), self._hurt.signal_after)
             if path and name == "open":
                 self._fds[result] = path
             elif path and name == "close":
                 self._fds.pop(args[0], None)
-            if hit and self._hurt.signal_after:
-                os.kill(os.getpid(), self._hurt.signal_after)
             return result
 
         return call
@@ -89,6 +96,3 @@ class _Shim:
             return self._fds.get(where, "")
         path = os.path.abspath(os.fsdecode(where))
         return path if (path + "/").startswith(self._folder) else ""
-
-
-KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT

@@ -4,6 +4,7 @@ from tests.faults.proxy import Exchange, Fault, Raw
 
 REQUEST_TIMEOUT = 1.0
 """Of the runs whose requests hang."""
+REFUSED_FOR = 0.15
 _HTML = "text/html; charset=utf-8"
 _SIGN_IN = b"<!doctype html><html><head><title>Sign in</title></head><body><form></form></body></html>"
 _BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head><body><center>nginx</center></body></html>"
@@ -27,9 +28,17 @@ def _closed_after(exchange: Exchange) -> None:
     exchange.hang_up()
 
 
+def refuse_the_next(exchange: Exchange) -> None:
+    """The connection ends with this answer, and for a while nobody listens."""
+    answer = exchange.forward()
+    exchange.proxy.refuse(REFUSED_FOR)
+    exchange.send(Raw(answer.head[:-2] + b"Connection: close\r\n\r\n", answer.body).whole)
+    exchange.hang_up()
+
+
 def _refused(exchange: Exchange) -> None:
     """This connection breaks, and the next ones are refused for a while."""
-    exchange.proxy.refuse(0.15)
+    exchange.proxy.refuse(REFUSED_FOR)
     exchange.hang_up(reset=True)
 
 
@@ -183,7 +192,7 @@ def _json(status: str, code: int, message: str, act: bool = False) -> Fault:
 _VALIDATOR = "authentication failed: validator func error: select error: driver: bad connection"
 
 BOTH: dict[str, Fault] = {
-    "refused": _refused,
+    "reset, then refused": _refused,
     "reset before it is forwarded": _reset_before,
     "closed before it is forwarded": _closed_before,
     "reset after the server acted": _reset_after,
@@ -236,7 +245,9 @@ V4: dict[str, Fault] = {
     "v4: 4 deadline exceeded": _grpc(4),
     "v4: a status that is no number": _status("200 OK", b"", "application/grpc-web+proto", False, "grpc-status: bad"),
     "v4: no frame at all": _status("200 OK", b"", "application/grpc-web+proto", act=True),
-    "v4: a frame longer than the answer": _status("200 OK", b"\0\xff\xff\xff\xff", "application/grpc-web+proto", act=True),
+    "v4: a frame longer than the answer": _status(
+        "200 OK", b"\0\xff\xff\xff\xff", "application/grpc-web+proto", act=True
+    ),
 }
 SLOW = {
     "one byte a second", "hangs before it is forwarded", "hangs after the server acted",

@@ -5,12 +5,12 @@ import json
 import re
 import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import environ
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from tests.faults.proxy import Proxy
 from tests.faults.runner import Result, Run, Runner
@@ -18,6 +18,7 @@ from tests.faults.shim import Hurt
 from tests.simulator import ApiKey, Simulator
 from tests.simulator.client import V3, V4
 
+T = TypeVar("T")
 Api = Literal["v3", "v4"]
 APIS: tuple[Api, ...] = ("v3", "v4")
 NAME = "init-job"
@@ -28,6 +29,11 @@ ENV_BEFORE = b"# mine\nOTHER='a # b'\n"
 def chosen(one_of: int, *case: object) -> bool:
     """Whether a case is run: all of them in a full sweep, otherwise always the same share."""
     return FULL or zlib.crc32(repr(case).encode()) % one_of == 0
+
+
+def pick(choices: Sequence[T], *case: object) -> T:
+    """One of them for each case, always the same."""
+    return choices[zlib.crc32(repr(case).encode()) // 7 % len(choices)]
 
 
 def key_id(token: str) -> str:
@@ -60,6 +66,8 @@ class World:
         self.env_file.write_bytes(ENV_BEFORE)
         self.scope = "admin"
         self.expected = Expected()
+        self.arguments: tuple[str, ...] = ()
+        """Of the run that is hurt; the one after it is always `ensure`."""
         self.variables = {
             "PATH": environ["PATH"],
             "CHIRPSTACK_URL": proxy.url,
@@ -82,28 +90,34 @@ class World:
 
     def settle(self) -> None:
         """What is on the server now and is not of the name and scope has to stay."""
-        self._kept += [key for key in self.server.keys() if key not in self.keys()]
+        everything = self.server.keys()
+        self._kept += [key for key in everything if key not in self.keys()]
 
     def keep(self, *ids: str) -> None:
-        self._kept += [key for key in self.server.keys() if key.id in ids]
+        everything = self.server.keys()
+        self._kept += [key for key in everything if key.id in ids]
 
     def keys(self) -> list[ApiKey]:
         """Of the name and scope that is asked for."""
         return self.server.keys(self.variables.get("API_KEY_NAME", NAME), self.scope)
 
+    def ids(self) -> list[str]:
+        everything = self.keys()
+        return [key.id for key in everything]
+
     # Runs
 
-    def start(self, hurt: Hurt | None = None, arguments: tuple[str, ...] = (), **variables: str) -> Run:
+    def start(self, hurt: Hurt | None = None, arguments: tuple[str, ...] = (), /, **variables: str) -> Run:
         self.number += 1
         return self._runner.start(
             self.folder,
             {**self.variables, **variables},
             self.folder / f"run-{self.number}",
-            arguments=arguments,
+            arguments=arguments or self.arguments,
             hurt=hurt,
         )
 
-    def run(self, hurt: Hurt | None = None, arguments: tuple[str, ...] = (), **variables: str) -> Result:
+    def run(self, hurt: Hurt | None = None, arguments: tuple[str, ...] = (), /, **variables: str) -> Result:
         return self.start(hurt, arguments, **variables).wait()
 
     def hurt(self, **what: Any) -> Hurt:
@@ -124,36 +138,50 @@ class World:
         return found
 
     def files(self) -> Mapping[str, bytes]:
-        return {path.name: path.read_bytes() for path in self.volume.iterdir()}
+        return {path.name: path.read_bytes() for path in self.volume.iterdir() if path.is_file()}
 
-    def expect_nothing_of_others_touched(self) -> None:
+    def expect_nothing_of_others_touched(self, log: str = "") -> None:
         there = self.server.keys()
-        assert [key for key in self._kept if key not in there] == []
-        assert [key for key in there if key not in self.keys() and key not in self._kept] == []
-        assert self.env_file.read_bytes().startswith(ENV_BEFORE)
+        require([key for key in self._kept if key not in there] == [], "another key deleted", log)
+        strangers = [key for key in there if key not in self.keys() and key not in self._kept]
+        require(strangers == [], "a key of another name or scope", log)
+        require(self.env_file.read_bytes().startswith(ENV_BEFORE), "the user's lines damaged", log)
 
     def expect_promise_kept(self, result: Result) -> None:
         """Exit 0 only with a token that works, of a key of the name, in every output."""
-        self.expect_nothing_of_others_touched()
+        self.expect_nothing_of_others_touched(result.log)
         if result.code == 0:
-            tokens = self.tokens()
-            assert len(set(tokens)) == 1, result.log
-            assert tokens[0], result.log
-            assert self.server.token_works(tokens[0]), result.log
-            assert key_id(tokens[0]) in [key.id for key in self.keys()], result.log
+            tokens = set(self.tokens())
+            works = len(tokens) == 1 and self.server.token_works(min(tokens))
+            ours = works and key_id(min(tokens)) in self.ids()
+            require(ours, "exit 0 without a working token", f"{tokens} {result.log}")
 
     def expect_healed(self, before: str = "") -> None:
         """One more run, without a fault, gets there."""
         self.proxy.plan(None)
-        result = self.run()
+        result = self.run(None, ("ensure",))
         log = f"{before}\n--- one more run: {result.log}"
-        assert result.code == self.expected.code, log
         self.expect_promise_kept(result)
-        assert len(self.keys()) == self.expected.keys, log
-        leftover = [name for name in self.files() if name.endswith(".tmp")]
-        assert leftover == [], log
+        require(result.code == self.expected.code, "lost", log)
+        keys = len(self.keys())
+        require(keys >= self.expected.keys, "lost", log)
+        require(keys == self.expected.keys, "two keys", log)
+        require(not any(name.endswith(".tmp") for name in self.files()), "a temporary file left", log)
         if self.expected.same_token:
-            assert set(self.tokens()) == {self.expected.same_token}, log
+            require(set(self.tokens()) == {self.expected.same_token}, "a working token replaced", log)
+
+
+class Broken(AssertionError):
+    """A promise that was not kept, in the words of the tables."""
+
+    def __init__(self, what: str, log: str) -> None:
+        super().__init__(f"{what}: {log}")
+        self.what = what
+
+
+def require(condition: bool, what: str, log: str) -> None:
+    if not condition:
+        raise Broken(what, log)
 
 
 @contextmanager

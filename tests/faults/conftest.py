@@ -1,0 +1,26 @@
+"""One process that starts the jobs, for all tests of a worker."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.faults.runner import Runner
+from tests.faults.world import Api, World, world
+
+Worlds = Callable[[Api], AbstractContextManager[World]]
+
+
+@pytest.fixture(scope="session")
+def runner() -> Iterator[Runner]:
+    one = Runner()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def worlds(runner: Runner, tmp_path: Path) -> Worlds:
+    numbers = count()
+    return lambda api: world(api, tmp_path / f"world-{next(numbers)}", runner)

@@ -1,0 +1,182 @@
+"""The job is killed, or told to end, at every point that matters, and the next run gets there."""
+
+import time
+from collections.abc import Iterator
+from signal import SIGINT, SIGKILL, SIGTERM, Signals
+
+import pytest
+
+from tests.faults.conftest import Worlds
+from tests.faults.ledger import record
+from tests.faults.proxy import Exchange
+from tests.faults.runner import Result, Runner
+from tests.faults.scenarios import SCENARIOS, Scenario, survey
+from tests.faults.sweep import each, judge
+from tests.faults.world import APIS, Api, Handle, World, chosen, key_id, pick, require
+
+SHARE = 12
+MOMENTS = ("before the request is forwarded", "after the server acted", "after the answer")
+EXIT = {SIGKILL: 137, SIGTERM: 143, SIGINT: 130}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("signum", [SIGKILL, SIGTERM, SIGINT], ids=lambda signum: signum.name)
+@pytest.mark.parametrize("api", APIS)
+def test_a_job_that_is_ended_around_a_request_costs_at_most_one_more_run(
+    api: Api, signum: Signals, moment: str, worlds: Worlds, runner: Runner
+) -> None:
+    def cases() -> Iterator[tuple[Scenario, int]]:
+        for scenario in SCENARIOS:
+            for number in range(1, survey(api, scenario, runner).requests + 1):
+                if chosen(SHARE, api, signum, moment, scenario.name, number):
+                    yield scenario, number
+
+    def check(case: tuple[Scenario, int]) -> None:
+        scenario, number = case
+        handle = Handle()
+
+        def hurt(exchange: Exchange) -> None:
+            if moment != MOMENTS[0]:
+                answer = exchange.forward()
+            if moment == MOMENTS[2]:
+                exchange.send(answer.whole)
+            handle.get().signal(signum)
+            if signum == SIGKILL:
+                handle.get().wait()
+                exchange.hang_up()
+            elif moment == MOMENTS[1]:
+                exchange.send(answer.whole)
+            elif moment == MOMENTS[0]:
+                exchange.pass_on()
+
+        with worlds(api) as world:
+            scenario.set_up(world)
+            before = set(world.ids())
+            world.proxy.plan(lambda exchange: hurt if exchange.number == number else None)
+            handle.set(world.start())
+            result = handle.get().wait()
+            world.proxy.wait_until_idle()
+            # After its last request a run may have ended before the signal comes.
+            codes = {EXIT[signum], world.expected.code}
+            if signum != SIGKILL:
+                expect_no_token_lost(world, before, result)
+            judge(f"{signum.name} around a request", moment, world, result, codes)
+
+    each(cases(), check)
+
+
+def expect_no_token_lost(world: World, before: set[str], result: Result) -> None:
+    """Termination waits from a create until the token is on disk, in the first output at least."""
+    for made in set(world.ids()) - before:
+        require(made in {key_id(token) for token in world.tokens() if token}, "a key without its token", result.log)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("signum", [SIGKILL, SIGTERM, SIGINT], ids=lambda signum: signum.name)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+def test_a_job_that_is_ended_around_a_change_of_a_file_costs_at_most_one_more_run(
+    scenario: Scenario, signum: Signals, when: str, worlds: Worlds, runner: Runner
+) -> None:
+    def cases() -> Iterator[tuple[Api, int]]:
+        # Files know nothing of the servers: a call is tried with one of them.
+        for number in range(survey("v4", scenario, runner).calls):
+            if chosen(SHARE, scenario.name, signum, when, number):
+                yield pick(APIS, scenario.name, signum, when, number), number
+
+    def check(case: tuple[Api, int]) -> None:
+        api, number = case
+        with worlds(api) as world:
+            scenario.set_up(world)
+            before = set(world.ids())
+            at = {"signal_before": signum} if when == "before" else {"signal_after": signum}
+            result = world.run(world.hurt(at=number, **at))
+            call = world.trace()[number].partition(":")[0]
+            if signum != SIGKILL:
+                expect_no_token_lost(world, before, result)
+            judge(f"{signum.name} around a file call", f"{when} {call}", world, result, {EXIT[signum]})
+
+    each(cases(), check)
+
+
+@pytest.mark.parametrize("signum", [SIGTERM, SIGINT], ids=lambda signum: signum.name)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+def test_a_job_that_waits_for_an_answer_ends_within_a_second_or_with_the_token_on_disk(
+    scenario: Scenario, signum: Signals, worlds: Worlds, runner: Runner
+) -> None:
+    def cases() -> Iterator[tuple[Api, int]]:
+        for api in APIS:
+            for number in range(1, survey(api, scenario, runner).requests + 1):
+                if chosen(SHARE, scenario.name, signum, api, number):
+                    yield api, number
+
+    def check(case: tuple[Api, int]) -> None:
+        api, number = case
+        handle = Handle()
+        ended_after: list[float] = []
+        created: list[int] = []
+
+        def hurt(exchange: Exchange) -> None:
+            handle.get().signal(signum)
+            started = time.monotonic()
+            if exchange.wait_for_hang_up(3.0):
+                ended_after.append(time.monotonic() - started)
+                exchange.hang_up()
+            exchange.pass_on()
+
+        def plan(exchange: Exchange) -> object:
+            if exchange.is_create:
+                created.append(exchange.number)
+            return hurt if exchange.number == number else None
+
+        with worlds(api) as world:
+            scenario.set_up(world)
+            before = set(world.ids())
+            world.proxy.plan(plan)  # type: ignore[arg-type]
+            handle.set(world.start())
+            result = handle.get().wait()
+            world.proxy.wait_until_idle()
+            shielded = bool(created) and not ended_after
+            if not shielded:
+                require(bool(ended_after) and ended_after[0] < 1, "not within a second", f"{ended_after} {result.log}")
+            elif not world.expected.code:
+                tokens = [token for token in world.tokens() if token]
+                require(any(key_id(token) not in before for token in tokens), "no token on disk", result.log)
+            expect_no_token_lost(world, before, result)
+            row = "put off until the token was on disk" if shielded else "within a second"
+            judge(f"{signum.name} during a wait", row, world, result, {EXIT[signum]})
+
+    each(cases(), check)
+
+
+@pytest.mark.parametrize("signum", [SIGTERM, SIGINT], ids=lambda signum: signum.name)
+@pytest.mark.parametrize("what", ["waiting: ", "another job holds"])
+def test_a_job_that_waits_for_a_server_or_a_lock_ends_within_a_second(
+    what: str, signum: Signals, worlds: Worlds
+) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        results: list[Result] = []
+
+        def end_another(exchange: Exchange) -> None:
+            run = world.start()
+            run.wait_for(what)
+            run.signal(signum)
+            signalled = time.monotonic()
+            results.append(run.wait())
+            assert time.monotonic() - signalled < 1
+            exchange.pass_on()
+
+        if what == "waiting: ":
+            world.server.close()
+            run = world.start()
+            run.wait_for(what)
+            run.signal(signum)
+            signalled = time.monotonic()
+            results.append(run.wait())
+            require(time.monotonic() - signalled < 1, "not within a second", results[0].log)
+        else:
+            world.proxy.plan(lambda exchange: end_another if exchange.is_create else None)
+            assert world.run().code == 0
+        assert results[0].code == EXIT[signum], results[0].log
+        row = "waiting for a server" if what == "waiting: " else "waiting for another job"
+        record(f"{signum.name} during a wait", row, f"exit {EXIT[signum]}")

@@ -1,0 +1,296 @@
+"""Outputs that are no plain file of one's own: mounts, links, other owners, devices, folders, full disks."""
+
+import os
+import shlex
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Worlds
+from tests.faults.ledger import record
+from tests.faults.world import ENV_BEFORE, World, require
+
+AS_ROOT = os.geteuid() == 0
+CAN_MOUNT = AS_ROOT and subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
+needs_root = pytest.mark.skipif(not AS_ROOT, reason="only root gives files away")
+needs_mounts = pytest.mark.skipif(not CAN_MOUNT, reason="only root makes a mount namespace, and not in every container")
+
+
+def mounted(world: World, mounts: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The job in a mount namespace of its own, after these commands."""
+    job = f"exec {shlex.quote(sys.executable)} -m init_job"
+    return subprocess.run(
+        ["unshare", "-m", "sh", "-ec", f"{mounts}\n{job}"],
+        cwd=Path(__file__).parent.parent.parent,
+        env={**world.variables, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@needs_mounts
+def test_a_bind_mounted_env_file_is_rewritten_in_place(worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        host = world.folder / "host.env"
+        host.write_bytes(ENV_BEFORE)
+        inode = host.stat().st_ino
+        env = shlex.quote(str(world.env_file))
+        mounts = f"mount --bind {shlex.quote(str(host))} {env}"
+        only = {"TOKEN_FILE": "", "JSON_FILE": ""}
+        for _ in range(2):
+            run = mounted(world, mounts, **only)
+            assert run.returncode == 0, run.stderr
+        assert host.stat().st_ino == inode
+        assert host.read_bytes().startswith(ENV_BEFORE)
+        token = host.read_text().rpartition("=")[2].strip()
+        assert world.server.token_works(token)
+        assert len(world.keys()) == 1
+        assert world.env_file.read_bytes() == ENV_BEFORE  # below the mount
+        record("odd files", "a bind-mounted single file", "rewritten in place")
+
+
+@needs_mounts
+def test_a_bind_mounted_env_file_on_a_read_only_root_works_without_a_state(worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        folder = world.folder / "read-only"
+        folder.mkdir()
+        (folder / "app.env").touch()
+        host = world.folder / "host.env"
+        host.write_bytes(ENV_BEFORE)
+        mounts = f"""
+            mount -t tmpfs none {folder}; touch {folder}/app.env; mount -o remount,ro {folder}
+            mount --bind {host} {folder}/app.env"""
+        for _ in range(2):
+            run = mounted(world, mounts, TOKEN_FILE="", JSON_FILE="", ENV_FILE=str(folder / "app.env"))
+            assert run.returncode == 0, run.stderr
+            assert "nothing can be remembered" in run.stderr
+        assert world.server.token_works(host.read_text().rpartition("=")[2].strip())
+        assert len(world.keys()) == 1
+        record("odd files", "a bind-mounted file beside which nothing can be made", "rewritten in place")
+
+
+@needs_mounts
+@pytest.mark.parametrize(
+    ("mounts", "reason"),
+    [
+        ("mount -t tmpfs -o size=4k none {volume}; head -c 4096 /dev/zero > {volume}/big", "No space left on device"),
+        ("mount -t tmpfs -o nr_inodes=1 none {volume}", "No space left on device"),
+        ("mount -t tmpfs none {volume}; mount -o remount,ro {volume}", "Read-only file system"),
+    ],
+)
+def test_a_volume_that_takes_nothing_ends_with_6_and_no_key_is_made(mounts: str, reason: str, worlds: Worlds) -> None:
+    with worlds("v3") as world:
+        world.settle()
+        run = mounted(world, mounts.format(volume=shlex.quote(str(world.volume))))
+        assert run.returncode == 6, run.stderr
+        assert reason in run.stderr
+        assert str(world.volume) in run.stderr
+        require(world.keys() == [], "a key without its token", run.stderr)
+        world.expect_healed(run.stderr)
+        record("odd files", f"a volume: {reason}", "exit 6, no key")
+
+
+def test_a_link_to_the_env_file_stays_and_its_target_is_changed(worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        target = world.folder / "real.env"
+        world.env_file.rename(target)
+        target.chmod(0o640)
+        world.env_file.symlink_to("../real.env")
+        result = world.run()
+        assert result.code == 0, result.log
+        assert world.env_file.is_symlink()
+        assert target.read_bytes().startswith(ENV_BEFORE)
+        assert stat.S_IMODE(target.stat().st_mode) == 0o640
+        world.expect_promise_kept(result)
+        record("odd files", "a link to a .env", "followed")
+
+
+def test_a_link_to_nowhere_gets_its_target(worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        world.env_file.unlink()
+        world.env_file.symlink_to("../not-there.env")
+        result = world.run()
+        assert result.code == 0, result.log
+        assert world.env_file.is_symlink()
+        assert len(set(world.tokens())) == 1
+        record("odd files", "a link to nowhere", "its target is made")
+
+
+@pytest.mark.parametrize("which", ["token_file", "json_file"])
+def test_a_link_in_the_place_of_a_file_of_ours_is_not_followed(which: str, worlds: Worlds) -> None:
+    with worlds("v3") as world:
+        world.settle()
+        victim = world.folder / "victim"
+        victim.write_text("")
+        getattr(world, which).symlink_to(victim)
+        result = world.run()
+        assert result.code == 6, result.log
+        assert "a symbolic link" in result.err
+        assert victim.read_text() == ""
+        require(world.keys() == [], "a key without its token", result.log)
+        record("odd files", "a link in the place of a token file", "exit 6, not followed")
+
+
+def test_a_file_with_a_second_name_keeps_both(worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        second = world.folder / "second.env"
+        os.link(world.env_file, second)
+        result = world.run()
+        world.expect_promise_kept(result)
+        assert os.path.samefile(world.env_file, second)
+        record("odd files", "a hard link", "both names have the token")
+
+
+@needs_root
+def test_a_file_of_another_owner_keeps_owner_and_mode(worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        world.env_file.chmod(0o640)
+        os.chown(world.env_file, 1234, 4321)
+        result = world.run()
+        world.expect_promise_kept(result)
+        info = world.env_file.stat()
+        assert (info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)) == (1234, 4321, 0o640)
+        record("odd files", "a file of another owner", "owner and mode stay")
+
+
+def unprivileged(world: World) -> subprocess.CompletedProcess[str]:
+    """The job as a user who owns nothing here but what it is given."""
+    return subprocess.run(
+        ["setpriv", "--reuid=4567", "--regid=4567", "--clear-groups", sys.executable, "-m", "init_job"],
+        cwd=world.volume,
+        env={**world.variables, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def can_run_unprivileged() -> bool:
+    command = ["setpriv", "--reuid=4567", "--regid=4567", "--clear-groups", sys.executable, "-c", "import requests"]
+    return AS_ROOT and subprocess.run(command, capture_output=True, check=False, cwd="/").returncode == 0
+
+
+needs_other_user = pytest.mark.skipif(not can_run_unprivileged(), reason="only root becomes somebody else")
+
+
+def open_the_way(path: Path) -> None:
+    """pytest's folders are closed to others."""
+    for folder in path.parents:
+        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o011)
+
+
+@needs_other_user
+def test_a_file_of_another_owner_in_a_sticky_folder_is_rewritten_in_place(worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        open_the_way(world.env_file)
+        world.volume.chmod(0o1777)
+        world.env_file.chmod(0o666)
+        inode = world.env_file.stat().st_ino
+        run = unprivileged(world)
+        assert run.returncode == 0, run.stderr
+        assert world.env_file.stat().st_ino == inode
+        assert len(set(world.tokens())) == 1
+        assert world.server.token_works(world.tokens()[0])
+        record("odd files", "a file of another owner in a sticky folder", "rewritten in place")
+
+
+@needs_other_user
+@pytest.mark.parametrize("mode", [0o755, 0o000])
+def test_a_folder_of_another_owner_ends_with_6_and_no_key_is_made(mode: int, worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        open_the_way(world.env_file)
+        world.variables["ENV_FILE"] = ""
+        (world.folder / "cwd").mkdir(mode=0o755)
+        world.volume.chmod(mode)
+        inside, world.volume = world.volume, world.folder / "cwd"
+        run = unprivileged(world)
+        inside.chmod(0o755)
+        assert run.returncode == 6, run.stderr
+        assert "chown 4567:4567" in run.stderr
+        require(world.keys() == [], "a key without its token", run.stderr)
+        record("odd files", "a folder of another owner", "exit 6, no key")
+
+
+@needs_other_user
+def test_a_folder_that_can_be_written_and_not_read_takes_the_token(worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        open_the_way(world.env_file)
+        (world.folder / "cwd").mkdir(mode=0o755)
+        world.env_file.chmod(0o666)
+        world.volume.chmod(0o333)
+        inside, world.volume = world.volume, world.folder / "cwd"
+        run = unprivileged(world)
+        inside.chmod(0o755)
+        assert run.returncode == 0, run.stderr
+        assert world.server.token_works(world.tokens()[0])
+        record("odd files", "a folder that can be written and not read", "exit 0")
+
+
+@pytest.mark.parametrize("which", ["TOKEN_FILE", "ENV_FILE", "JSON_FILE"])
+@pytest.mark.parametrize("what", ["a FIFO", "/dev/null", "a folder"])
+def test_what_is_no_plain_file_ends_with_6_and_no_key_is_made(what: str, which: str, worlds: Worlds) -> None:
+    with worlds("v3") as world:
+        world.settle()
+        path = world.folder / "odd"
+        if what == "a FIFO":
+            os.mkfifo(path)
+        elif what == "a folder":
+            path.mkdir()
+        else:
+            path = Path(what)
+        result = world.run(**{which: str(path)})
+        assert result.code == 6, result.log
+        assert str(path) in result.err
+        assert which in result.err
+        require(world.keys() == [], "a key without its token", result.log)
+        record("odd files", what, "exit 6, no key")
+
+
+def test_every_short_write_is_finished(worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        result = world.run(world.hurt(short=True))
+        assert result.code == 0, result.log
+        world.expect_promise_kept(result)
+        world.expect_healed(result.log)
+        record("odd files", "writes that take half of it", "exit 0")
+
+
+@pytest.mark.parametrize("variable", ["TOKEN_FILE", "JSON_FILE"])
+@pytest.mark.parametrize("out", ["full", "closed"])
+def test_a_standard_output_that_takes_nothing_ends_with_6_and_no_key_is_left(
+    out: str, variable: str, worlds: Worlds
+) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        others = dict.fromkeys(("TOKEN_FILE", "ENV_FILE", "JSON_FILE"), "") | {variable: "-"}
+        with Path("/dev/full").open("w") as full:
+            read_end, write_end = os.pipe()
+            os.close(read_end)
+            run = subprocess.run(
+                [sys.executable, "-m", "init_job"],
+                cwd=Path(__file__).parent.parent.parent,
+                env={**world.variables, **others},
+                stdout=full if out == "full" else write_end,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+            os.close(write_end)
+        assert run.returncode == 6, run.stderr
+        require(world.keys() == [], "a key without its token", run.stderr)
+        record("odd files", "standard output is full", "exit 6, no key left")

@@ -1,0 +1,78 @@
+"""Every call that the writer makes to the operating system fails in every way."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.conftest import Worlds
+from tests.faults.runner import Runner
+from tests.faults.scenarios import SCENARIOS, Scenario, survey
+from tests.faults.shim import ALL
+from tests.faults.sweep import each, judge
+from tests.faults.world import APIS, Api, chosen, key_id, pick, require
+
+SHARE = 12
+ERRORS = {
+    "EACCES": "Permission denied",
+    "EROFS": "Read-only file system",
+    "ENOSPC": "No space left on device",
+    "EIO": "Input/output error",
+    "EBUSY": "Device or resource busy",
+    "EXDEV": "Invalid cross-device link",
+    "EMFILE": "Too many open files",
+}
+WRITING = [
+    scenario
+    for scenario in SCENARIOS
+    if scenario.name
+    in (
+        "first run",
+        "up to date, state file gone",
+        "up to date, an output lacks the token",
+        "no key, settings changed",
+        "one key, its token dead",
+        "one key, lost: replace",
+        "rotation",
+        "killed after the create",
+    )
+]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("scenario", WRITING, ids=str)
+def test_a_file_call_that_fails_leaves_the_old_content_whole_and_no_key_behind(
+    scenario: Scenario, error: str, worlds: Worlds, runner: Runner
+) -> None:
+    def cases() -> Iterator[tuple[Api, int]]:
+        for number in range(survey("v4", scenario, runner).all_calls):
+            if chosen(SHARE, scenario.name, error, number):
+                yield pick(APIS, scenario.name, error, number), number
+
+    def check(case: tuple[Api, int]) -> None:
+        api, number = case
+        with worlds(api) as world:
+            scenario.set_up(world)
+            files, keys = world.files(), set(world.ids())
+            result = world.run(world.hurt(at=number, error=error, calls=ALL))
+            call, _, file = world.trace()[number].partition(": ")
+            # A job that cannot read what it made takes its own token for a stranger's.
+            codes = {0, 6, 5} if file == ".token.state" else {0, 6}
+            if result.code == 6:
+                paths = (str(world.token_file), str(world.env_file), str(world.json_file), "the state file")
+                named = any(path in result.err for path in paths) and ERRORS[error] in result.err
+                require(named, "path or reason not named", result.log)
+                for name, content in world.files().items():
+                    if name.endswith(".tmp"):
+                        continue
+                    old = name.endswith(".state") or content == files.get(name, b"")
+                    new = any(token.encode() in content for token in world.tokens() if world.server.token_works(token))
+                    require(old or new, "the old content damaged", f"{name} {result.log}")
+            if result.code:
+                made = set(world.ids()) - keys
+                on_disk = {key_id(token) for token in world.tokens() if token}
+                require(made <= on_disk, "a key without its token", result.log)
+            left = [name for name in world.files() if name.endswith(".tmp") and call != "unlink"]
+            require(not left, "a temporary file left", f"{left} {result.log}")
+            judge(error, call, world, result, codes)
+
+    each(cases(), check)

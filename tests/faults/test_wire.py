@@ -1,0 +1,65 @@
+"""Every request of every run is hurt in every way, and the next run gets there."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.conftest import Worlds
+from tests.faults.proxy import Exchange, Fault
+from tests.faults.runner import Runner
+from tests.faults.scenarios import SCENARIOS, Scenario, survey
+from tests.faults.sweep import each, judge
+from tests.faults.wire_faults import REFUSED_FOR, SLOW, faults, refuse_the_next
+from tests.faults.world import APIS, Api, World, chosen, pick
+
+REFUSED = "refused"
+PATIENCE = {"once": "30s", "once, without patience": "0", "from then on": "0"}
+"""WAIT_TIMEOUT in each mode."""
+SHARE = 12
+"""One of so many cases is tried when it is not a full sweep."""
+
+
+def plan(world: World, name: str, number: int, mode: str) -> None:
+    if name == REFUSED:
+        if number == 1:
+            world.proxy.refuse(REFUSED_FOR)
+        world.proxy.plan(lambda exchange: refuse_the_next if exchange.number == number - 1 else None)
+        return
+    fault = faults(world.api)[name]
+
+    def hurt(exchange: Exchange) -> Fault | None:
+        hit = exchange.number >= number if mode == "from then on" else exchange.number == number
+        return fault if hit else None
+
+    world.proxy.plan(hurt)
+
+
+Case = tuple[Scenario, int, str]
+
+
+def cases(api: Api, name: str, runner: Runner) -> Iterator[Case]:
+    """Every request of every scenario; the first run's in each mode, the others' in one, now this and now that."""
+    modes = list(PATIENCE)
+    if name == REFUSED:
+        modes.remove("from then on")  # a server that is gone: `wait` has its tests
+    for scenario in SCENARIOS:
+        for number in range(1, survey(api, scenario, runner).requests + 1):
+            for mode in modes if scenario.name == "first run" else [pick(modes, api, scenario.name, name, number)]:
+                if chosen(SHARE, api, scenario.name, name, number, mode):
+                    yield scenario, number, mode
+
+
+@pytest.mark.parametrize(("api", "name"), [(api, name) for api in APIS for name in (REFUSED, *faults(api))])
+def test_a_request_that_is_hurt_costs_at_most_one_more_run(api: Api, name: str, worlds: Worlds, runner: Runner) -> None:
+    def check(case: Case) -> None:
+        scenario, number, mode = case
+        with worlds(api) as one:
+            scenario.set_up(one)
+            plan(one, name, number, mode)
+            limit = {"REQUEST_TIMEOUT": "1s"} if name in SLOW else {}
+            result = one.run(WAIT_TIMEOUT=PATIENCE[mode], **limit)
+            one.proxy.wait_until_idle()
+            codes = {one.expected.code} if mode == "once" else {one.expected.code, 3}
+            judge("wire", name, one, result, codes)
+
+    each(cases(api, name, runner), check)
