@@ -85,17 +85,16 @@ class World:
         # None of these is the job's to touch.
         for name, scope in (("other", "admin"), (f"{NAME}-2", "admin"), ("", "admin"), ("other", self.group_scope)):
             server.add_key(name, scope)
-        self._kept: list[ApiKey] = []
+        self._kept: set[ApiKey] = set()
         self.number = 0
 
     def settle(self) -> None:
         """What is on the server now and is not of the name and scope has to stay."""
-        everything = self.server.keys()
-        self._kept += [key for key in everything if key not in self.keys()]
+        self._kept |= set(self.server.keys()) - set(self.keys())
 
     def keep(self, *ids: str) -> None:
         everything = self.server.keys()
-        self._kept += [key for key in everything if key.id in ids]
+        self._kept |= {key for key in everything if key.id in ids}
 
     def keys(self) -> list[ApiKey]:
         """Of the name and scope that is asked for."""
@@ -141,10 +140,9 @@ class World:
         return {path.name: path.read_bytes() for path in self.volume.iterdir() if path.is_file()}
 
     def expect_nothing_of_others_touched(self, log: str = "") -> None:
-        there = self.server.keys()
-        require([key for key in self._kept if key not in there] == [], "another key deleted", log)
-        strangers = [key for key in there if key not in self.keys() and key not in self._kept]
-        require(strangers == [], "a key of another name or scope", log)
+        there = set(self.server.keys())
+        require(self._kept <= there, "another key deleted", log)
+        require(there - self._kept <= set(self.keys()), "a key of another name or scope", log)
         require(self.env_file.read_bytes().startswith(ENV_BEFORE), "the user's lines damaged", log)
 
     def expect_promise_kept(self, result: Result) -> None:
