@@ -25,6 +25,15 @@ def main(arguments: list[str] | None = None) -> int:
     level = os.environ.get("LOG_LEVEL", "")
     log.configure(os.environ.get("LOG_FORMAT", ""), level if level in ("debug", "warning", "error") else "info")
     try:
+        return _end(options)
+    except signals.Terminated as terminated:
+        signals.ignore()
+        log.result(terminated.exit_code, f"ended by {terminated}")
+        return terminated.exit_code
+
+
+def _end(options: argparse.Namespace) -> int:
+    try:
         result = _run(options)
         log.result(0, result)
         return 0
@@ -33,9 +42,6 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("error", str(error))
         log.result(error.exit_code, f"what to do: {error.hint}")
         return error.exit_code
-    except signals.Terminated as terminated:
-        log.result(terminated.exit_code, f"ended by {terminated}")
-        return terminated.exit_code
     except Exception as error:
         log.debug_traceback(error)
         log.error("bug", f"a bug: {type(error).__name__}")

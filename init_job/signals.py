@@ -34,6 +34,12 @@ def install() -> None:
         signal.signal(signum, _terminate)
 
 
+def ignore() -> None:
+    """The end is decided."""
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, signal.SIG_IGN)
+
+
 def _terminate(signum: int, frame: FrameType | None) -> None:
     global _put_off
     if not _shielded:

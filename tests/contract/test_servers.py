@@ -4,7 +4,7 @@ given (CHIRPSTACK_TEST_V3_URL, CHIRPSTACK_TEST_V4_URL; account admin/admin)."""
 import pytest
 
 from init_job.errors import AccountError, ServerRefusal
-from init_job.servers import v3, v4
+from init_job.servers import interface, v3, v4
 from init_job.servers.http import Http
 from init_job.servers.interface import KEY_DELETED, SIGNED_OTHERWISE, NotThisApi, ResolvedScope
 from init_job.servers.v3 import V3
@@ -96,8 +96,8 @@ def test_a_name_is_listed_exactly(chirpstack: Chirpstack, name: str, odd: str) -
 
 
 def test_a_list_of_many_pages_is_read_whole(chirpstack: Chirpstack, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(v3, "PAGE", 2)
-    monkeypatch.setattr(v4, "PAGE", 2)
+    for module in (interface, v3, v4):
+        monkeypatch.setattr(module, "PAGE", 2)
     server = chirpstack.logged_in()
     made = sorted(server.create_key(ADMIN, f"{name} {number}", read_only=False).id for number in range(5))
     found = [server.list_keys(ADMIN, f"{name} {number}") for number in range(5)]

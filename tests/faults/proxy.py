@@ -129,7 +129,7 @@ class Proxy:
 
     def __exit__(self, *error: object) -> None:
         self.closed.set()
-        self._stop_listening()
+        self._stop_accepting(self._listener)
         self.hang_up()
         for thread in self._threads:
             thread.join()
@@ -141,13 +141,13 @@ class Proxy:
 
     def refuse(self, seconds: float) -> None:
         """Nobody listens for a while. Connections that are open stay."""
-        self._stop_listening()
+        # Bound at once, so that nobody else takes the port meanwhile.
+        before, self._listener = self._listener, self._bound(self.port)
+        self._stop_accepting(before)
 
         def again() -> None:
-            if self.closed.wait(seconds):
-                return
-            self._listener = self._bound(self.port)
-            self._listen()
+            if not self.closed.wait(seconds):
+                self._listen()
 
         self._start(again)
 
@@ -165,7 +165,7 @@ class Proxy:
     @staticmethod
     def _bound(port: int) -> socket.socket:
         listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(("127.0.0.1", port))
         return listener
 
@@ -173,10 +173,11 @@ class Proxy:
         self._listener.listen(128)
         self._start(self._accept, self._listener)
 
-    def _stop_listening(self) -> None:
+    @staticmethod
+    def _stop_accepting(listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # ends the accept
-        self._listener.close()
+            listener.shutdown(socket.SHUT_RDWR)  # ends the accept
+        listener.close()
 
     def _start(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)
@@ -194,11 +195,11 @@ class Proxy:
 
     def _serve(self, client: socket.socket) -> None:
         upstream = _Upstream(self._server)
+        stream = client.makefile("rb")
         with self._lock:
             self._sockets.add(client)
         try:
             with contextlib.suppress(OSError, HungUp):  # either side may go at any time
-                stream = client.makefile("rb")
                 while request := _read_request(stream):
                     with self._lock:
                         self.count += 1
@@ -215,8 +216,7 @@ class Proxy:
             with self._lock:
                 self._sockets.discard(client)
             upstream.close()
-            with contextlib.suppress(UnboundLocalError):
-                stream.close()
+            stream.close()
             client.close()
 
 
