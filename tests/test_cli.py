@@ -20,7 +20,7 @@ from init_job import __version__
 from init_job.errors import EXIT_CODES
 from init_job.settings import VARIABLES
 from tests.simulator import Drop, Request, Response, Simulator
-from tests.support import PASSWORD, Run, jwt, run_job, started_job
+from tests.support import PASSWORD, Run, environment, jwt, run_job, started_job
 
 NAME = "init-job"
 
@@ -703,3 +703,20 @@ def test_json_logs_are_one_object_a_line(chirpstack: Simulator, site: Site) -> N
 def test_an_error_is_two_lines_and_no_traceback(site: Site) -> None:
     run = site.run(CHIRPSTACK_PASSWORD="a wrong password", LOG_LEVEL="error")
     assert len(run.err.splitlines()) == 2
+
+
+# Exit 1: a bug
+
+
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_a_bug_is_two_lines_and_a_traceback_only_at_debug_level(tmp_path: Path, level: str) -> None:
+    broken = "import sys; from init_job import cli; cli.ensure = lambda *_: 1 / 0; sys.exit(cli.main([]))"
+    done = subprocess.run(
+        [sys.executable, "-c", broken],
+        cwd=tmp_path, env=environment(TOKEN_FILE="token", LOG_LEVEL=level), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    run = Run(done.returncode, done.stdout, done.stderr)
+    assert run.code == 1
+    assert "ZeroDivisionError" in run.error
+    assert "LOG_LEVEL=debug" in run.hint
+    assert ("Traceback" in run.err) == (level == "debug")
