@@ -9,13 +9,17 @@ import pytest
 
 from tests.faults.runner import Runner
 from tests.faults.world import Api, World, world
+from tests.simulator import Simulator
+from tests.simulator.client import V4
 
 Worlds = Callable[[Api], AbstractContextManager[World]]
 
 
 @pytest.fixture(scope="session")
 def runner() -> Iterator[Runner]:
-    one = Runner()
+    # The first one imports the messages, which must not happen in several threads at once.
+    with Simulator("v4", V4):
+        one = Runner()
     yield one
     one.close()
 

@@ -6,6 +6,7 @@ process. `test_runner` shows that it behaves as a new interpreter does.
 """
 
 import contextlib
+import faulthandler
 import json
 import os
 import selectors
@@ -19,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from tests.faults import shim
 from tests.faults.shim import Hurt
@@ -158,12 +159,15 @@ def _serve(control: socket.socket) -> NoReturn:
                     selector.register(connection, selectors.EVENT_READ, pid)
                 elif key.fileobj is read_end:
                     read_end.recv(4096)
-                elif key.data in runs:
-                    signum = runs[key.data].recv(1)
-                    os.kill(key.data, signum[0] if signum else signal.SIGKILL)
+                else:
+                    connection = cast(socket.socket, key.fileobj)
+                    signum = connection.recv(1)
+                    if key.data in runs:
+                        os.kill(key.data, signum[0] if signum else signal.SIGKILL)
                     if not signum:  # nobody waits for it any more
-                        selector.unregister(runs[key.data])
-            _reap(runs, selector)
+                        selector.unregister(connection)
+                        connection.close()
+            _reap(runs)
 
 
 def _warm_up() -> None:
@@ -180,16 +184,15 @@ def _warm_up() -> None:
         cli.main(["--dry-run"])
 
 
-def _reap(runs: dict[int, socket.socket], selector: selectors.BaseSelector) -> None:
+def _reap(runs: dict[int, socket.socket]) -> None:
     while runs:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
             return
         code = os.waitstatus_to_exitcode(status)
+        # Not closed here: with a signal in it that came too late, the answer would be lost.
         connection = runs.pop(pid)
-        if connection in selector.get_map():
-            selector.unregister(connection)
-        with connection, contextlib.suppress(OSError):  # nobody waits for it any more
+        with contextlib.suppress(OSError):  # nobody waits for it any more
             connection.send((code if code >= 0 else 128 - code).to_bytes(4, "big", signed=True))
 
 
@@ -203,6 +206,7 @@ def _run(order: dict[str, Any]) -> NoReturn:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(fd, number)
         os.closerange(3, 256)
+        faulthandler.dump_traceback_later(_LIMIT - 10, exit=True)  # a run that hangs says where
         os.environ.clear()
         os.environ.update(order["environment"])
         os.chdir(order["folder"])

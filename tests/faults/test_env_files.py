@@ -162,7 +162,7 @@ def test_of_any_file_at_all_only_one_place_changes_or_it_is_refused(text: str) -
     others = {name: value for name, value in read_by_dotenv(old).items() if name != NAME}
     assert {name: value for name, value in read_by_dotenv(content).items() if name != NAME} == others
     assert read_by_dotenv(content)[NAME] == TOKEN
-    valid = read_by_shell(old) is not None and b"\x00" not in old
+    valid = read_by_shell(old) is not None and not {0, 13} & set(old)  # no shell script has them
     if valid and (found := read_by_shell(content)) is not None and f"{NAME}=".encode() not in old:
         assert found == TOKEN
     record("env files", "any bytes", "one place changed, dotenv reads the token")

@@ -1,0 +1,108 @@
+"""An exception that a signal raises may come at any place: what must not come of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from signal import SIGINT
+
+import pytest
+
+from tests.faults.conftest import Worlds
+from tests.faults.proxy import Exchange
+from tests.faults.world import Handle
+
+_ROOT = Path(__file__).parent.parent.parent
+_BEGIN = """
+import os, queue, signal, threading, time
+from init_job import signals
+signals.install()
+def later(seconds, function):
+    threading.Timer(seconds, function).start()
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def python(program: str) -> str:
+    """What it prints, within a few seconds."""
+    run = subprocess.run(
+        [sys.executable, "-c", _BEGIN + program], cwd=_ROOT, capture_output=True, text=True, timeout=20, check=False
+    )
+    return run.stdout.strip() or run.stderr
+
+
+def test_a_termination_that_a_destructor_swallows_comes_again() -> None:
+    assert "ended" in python("""
+class Slow:
+    def __del__(self):
+        terminate()
+        time.sleep(0.05)
+try:
+    slow = Slow()
+    del slow
+    time.sleep(5)
+    print("lost")
+except signals.Terminated:
+    print("ended")
+""")
+
+
+@pytest.mark.parametrize("what", ["terminate()", "None"])
+def test_nothing_is_raised_while_a_queue_is_locked(what: str) -> None:
+    """urllib3's pool is one: a lock that stays held would stop whoever uses the pool next."""
+    assert (
+        python(f"""
+pool = queue.Queue()
+later(0.1, lambda: {what})
+later(0.4, lambda: pool.put("free"))
+try:
+    with signals.time_limit(0.2):
+        got = pool.get()
+        time.sleep(5)
+except (signals.Terminated, signals.Overdue):
+    print("got", got, pool.mutex.acquire(blocking=False))
+""")
+        == "got free True"
+    )
+
+
+def test_a_time_limit_that_a_destructor_swallows_comes_again() -> None:
+    assert "overdue" in python("""
+class Slow:
+    def __del__(self):
+        time.sleep(0.3)
+try:
+    with signals.time_limit(0.1):
+        slow = Slow()
+        del slow
+        time.sleep(5)
+    print("lost")
+except signals.Overdue:
+    print("overdue")
+time.sleep(0.5)  # no alarm comes when the limit is gone
+""")
+
+
+def test_a_termination_during_a_create_without_an_answer_is_not_followed_by_another_try(worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        handle = Handle()
+
+        def lost(exchange: Exchange) -> None:
+            exchange.forward()
+            handle.get().signal(SIGINT)
+            exchange.wait_for_hang_up(0.3)
+            exchange.hang_up()
+
+        creates: list[int] = []
+
+        def plan(exchange: Exchange) -> object:
+            creates.extend([exchange.number] * exchange.is_create)
+            return lost if exchange.is_create else None
+
+        world.proxy.plan(plan)  # type: ignore[arg-type]
+        handle.set(world.start())
+        result = handle.get().wait()
+        assert result.code == 130, result.log
+        assert len(creates) == 1
+        world.expect_healed(result.log)
