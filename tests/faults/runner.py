@@ -162,7 +162,7 @@ def _serve(control: socket.socket) -> NoReturn:
                 else:
                     connection = cast(socket.socket, key.fileobj)
                     signum = connection.recv(1)
-                    if key.data in runs:
+                    if runs.get(key.data) is connection:  # otherwise the run has ended
                         os.kill(key.data, signum[0] if signum else signal.SIGKILL)
                     if not signum:  # nobody waits for it any more
                         selector.unregister(connection)
