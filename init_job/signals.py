@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from init_job import log
-from init_job.errors import Unavailable
+from init_job.errors import NotReady, Unavailable
 
 
 class Terminated(BaseException):
@@ -31,6 +31,7 @@ _pending: int | None = None
 _shielded = False
 _deadline: float | None = None
 """Of the time limit, on the monotonic clock."""
+_TICK = 0.3  # seconds
 
 
 def install() -> None:
@@ -38,6 +39,11 @@ def install() -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, _terminate)
     signal.signal(signal.SIGALRM, _alarm)
+
+
+def is_pending() -> bool:
+    """Whether the run has been told to end, and only a shield keeps it."""
+    return _pending is not None
 
 
 def ignore() -> None:
@@ -60,12 +66,27 @@ def _alarm(signum: int, frame: FrameType | None) -> None:
     elif _deadline is not None and time.monotonic() >= _deadline:
         due = Overdue()
     else:
+        if _deadline is not None:
+            _ring_within(_deadline - time.monotonic())
         return
     if _is_holding_a_lock(frame):
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        _ring_within(0.01)
         return
-    signal.setitimer(signal.ITIMER_REAL, 0.3, 0.3)
+    _ring_within(_TICK)
     raise due
+
+
+def _ring_within(seconds: float) -> None:
+    """And go on ringing: a signal that comes just before a call that waits does not end it, and no handler would run
+    until it ends by itself. The next ring ends it."""
+    signal.setitimer(signal.ITIMER_REAL, max(0.001, min(seconds, _TICK)), _TICK)
+
+
+def sleep(seconds: float) -> None:
+    """In slices, for the same reason; a pending termination ends it."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and _pending is None:
+        time.sleep(min(left, _TICK))
 
 
 def _is_holding_a_lock(frame: FrameType | None) -> bool:
@@ -80,14 +101,14 @@ def _is_holding_a_lock(frame: FrameType | None) -> bool:
 @contextmanager
 def shield() -> Iterator[None]:
     """Put termination off until the block has ended. An error from the block goes before the termination, but for
-    Unavailable: it would be tried again, perhaps for minutes, and the next run mends what it left."""
+    Unavailable and NotReady: the server is gone, perhaps for minutes, and the next run mends what this one left."""
     global _shielded
     if _pending is not None:
         raise Terminated(_pending)
     _shielded = True
     try:
         yield
-    except Unavailable:
+    except (Unavailable, NotReady):
         if _pending is None:
             raise
     finally:
@@ -103,7 +124,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     global _deadline
     signal.signal(signal.SIGALRM, _alarm)
     _deadline = time.monotonic() + seconds
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 0.1)
+    _ring_within(seconds)
     try:
         yield
     finally:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from init_job import log
+from init_job import log, signals
 from init_job.errors import NotReady, Unavailable
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ class Patience:
         backoff = tenacity.wait_exponential(multiplier=0.1, max=1.8) + tenacity.wait_random(0, 0.2)
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Unavailable),
-            stop=lambda attempt: self.left <= 0,
+            stop=lambda attempt: self.left <= 0 or signals.is_pending(),
             wait=lambda attempt: max(0.0, min(backoff(attempt), self.left)),
+            sleep=signals.sleep,
             before_sleep=self._report,
             after=self._count,
             reraise=True,

@@ -3,13 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
-from signal import SIGINT
+from signal import SIGINT, SIGTERM
 
 import pytest
 
 from tests.faults.conftest import Worlds
-from tests.faults.proxy import Exchange
-from tests.faults.world import Handle
+from tests.faults.proxy import Exchange, Fault
+from tests.faults.world import APIS, Api, Handle
 
 _ROOT = Path(__file__).parent.parent.parent
 _BEGIN = """
@@ -83,6 +83,49 @@ time.sleep(0.5)  # no alarm comes when the limit is gone
 """)
 
 
+@pytest.mark.parametrize("wait", ["with signals.time_limit(10): ours.recv(1)", "signals.sleep(10)"])
+def test_a_termination_that_interrupts_no_system_call_is_seen_within_a_second(wait: str) -> None:
+    """As one that comes just before the call. Here it meets another thread, so that the main one's call goes on."""
+    assert "ended True" in python(f"""
+import socket
+ours, theirs = socket.socketpair()
+def terminate_from_here():
+    ended_at.append(time.monotonic())
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+ended_at = []
+later(0.1, terminate_from_here)
+try:
+    {wait}
+except signals.Terminated:
+    print("ended", time.monotonic() - ended_at[0] < 1)
+""")
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_termination_when_the_server_goes_after_a_create_ends_the_run_and_the_next_one_heals(
+    api: Api, worlds: Worlds
+) -> None:
+    with worlds(api) as world:
+        world.settle()
+        handle = Handle()
+        created: list[int] = []
+
+        def gone(exchange: Exchange) -> None:
+            handle.get().signal(SIGTERM)
+            exchange.hang_up()
+
+        def plan(exchange: Exchange) -> Fault | None:
+            created.extend([exchange.number] * exchange.is_create)
+            return gone if created and exchange.number > created[0] else None
+
+        world.proxy.plan(plan)
+        handle.set(world.start())
+        result = handle.get().wait()
+        assert result.code == 143, result.log
+        assert result.seconds < 5, result.log  # its WAIT_TIMEOUT is 30
+        world.expect_healed(result.log)
+
+
 def test_a_termination_during_a_create_without_an_answer_is_not_followed_by_another_try(worlds: Worlds) -> None:
     with worlds("v4") as world:
         world.settle()
@@ -96,11 +139,11 @@ def test_a_termination_during_a_create_without_an_answer_is_not_followed_by_anot
 
         creates: list[int] = []
 
-        def plan(exchange: Exchange) -> object:
+        def plan(exchange: Exchange) -> Fault | None:
             creates.extend([exchange.number] * exchange.is_create)
             return lost if exchange.is_create else None
 
-        world.proxy.plan(plan)  # type: ignore[arg-type]
+        world.proxy.plan(plan)
         handle.set(world.start())
         result = handle.get().wait()
         assert result.code == 130, result.log
