@@ -20,33 +20,32 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns the exit code. The last line on standard error is the result."""
     options = _parse(arguments)
-    signals.install()
-    # Until the settings are read: as the environment says, if it says it right.
-    level = os.environ.get("LOG_LEVEL", "")
-    log.configure(os.environ.get("LOG_FORMAT", ""), level if level in ("debug", "warning", "error") else "info")
     try:
-        return _end(options)
+        signals.install()
+        # Until the settings are read: as the environment says, if it says it right.
+        level = os.environ.get("LOG_LEVEL", "")
+        log.configure(os.environ.get("LOG_FORMAT", ""), level if level in ("debug", "warning", "error") else "info")
+        code, line = _outcome(options)
+        signals.ignore()
     except signals.Terminated as terminated:
         signals.ignore()
-        log.result(terminated.exit_code, f"ended by {terminated}")
-        return terminated.exit_code
+        code, line = terminated.exit_code, f"ended by {terminated}"
+    log.result(code, line)
+    return code
 
 
-def _end(options: argparse.Namespace) -> int:
+def _outcome(options: argparse.Namespace) -> tuple[int, str]:
+    """The exit code, and the line that goes with it."""
     try:
-        result = _run(options)
-        log.result(0, result)
-        return 0
+        return 0, _run(options)
     except InitJobError as error:
         log.debug_traceback(error)
         log.error("error", str(error))
-        log.result(error.exit_code, f"what to do: {error.hint}")
-        return error.exit_code
+        return error.exit_code, f"what to do: {error.hint}"
     except Exception as error:
         log.debug_traceback(error)
         log.error("bug", f"a bug: {type(error).__name__}")
-        log.result(1, "what to do: run it again with LOG_LEVEL=debug and report the traceback")
-        return 1
+        return 1, "what to do: run it again with LOG_LEVEL=debug and report the traceback"
 
 
 def _run(options: argparse.Namespace) -> str:

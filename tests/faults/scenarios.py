@@ -40,6 +40,18 @@ def _rotation(world: World) -> None:
     world.arguments = ("rotate",)
 
 
+def _revocation(world: World) -> None:
+    _up_to_date(world)
+    world.expected = Expected(keys=0)
+    world.arguments = world.again = ("revoke",)
+
+
+def _nothing_can_be_remembered(world: World) -> None:
+    """Whoever does without a state has to say what a lost token means."""
+    (world.volume / ".token.state").mkdir()
+    world.variables["ON_LOST_TOKEN"] = "replace"
+
+
 def _key_deleted(world: World) -> None:
     _up_to_date(world)
     world.server.delete_key(world.keys()[0].id)
@@ -142,6 +154,8 @@ SCENARIOS = [
     Scenario("up to date, state file gone", _up_to_date_without_state),
     Scenario("up to date, an output lacks the token", _an_output_lacks_the_token),
     Scenario("rotation", _rotation),
+    Scenario("revocation", _revocation),
+    Scenario("first run without a state file, lost: replace", _nothing_can_be_remembered),
     Scenario("no key, token dead", _key_deleted),
     Scenario("no key, token of a key that works", _strangers_token),
     Scenario("no key, settings changed", _settings_changed),

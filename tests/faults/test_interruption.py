@@ -149,3 +149,24 @@ def test_a_termination_during_a_create_without_an_answer_is_not_followed_by_anot
         assert result.code == 130, result.log
         assert len(creates) == 1
         world.expect_healed(result.log)
+
+
+def test_a_signal_after_the_end_is_decided_changes_nothing() -> None:
+    """Neither while the result is printed nor afterwards."""
+    assert python("""
+import sys
+from init_job import cli
+class Stream:
+    def write(self, text):
+        if "exit " in text:
+            terminate()
+            print(text.strip().partition("exit ")[2][:1])
+    def flush(self):
+        pass
+sys.stderr = Stream()
+os.environ["CHIRPSTACK_URL"] = "http://127.0.0.1:1"
+code = cli.main(["check", "--token-file", "/nowhere/token"])
+terminate()
+time.sleep(0.5)
+print(code)
+""").split() == ["6", "6"]

@@ -67,7 +67,9 @@ class World:
         self.scope = "admin"
         self.expected = Expected()
         self.arguments: tuple[str, ...] = ()
-        """Of the run that is hurt; the one after it is always `ensure`."""
+        """Of the run that is hurt."""
+        self.again: tuple[str, ...] = ("ensure",)
+        """Of the one more run after it."""
         self.variables = {
             "PATH": environ["PATH"],
             "CHIRPSTACK_URL": proxy.url,
@@ -146,9 +148,11 @@ class World:
         require(self.env_file.read_bytes().startswith(ENV_BEFORE), "the user's lines damaged", log)
 
     def expect_promise_kept(self, result: Result) -> None:
-        """Exit 0 only with a token that works, of a key of the name, in every output."""
+        """Exit 0 only with a token that works, of a key of the name, in every output; of `revoke` only without any."""
         self.expect_nothing_of_others_touched(result.log)
-        if result.code == 0:
+        if result.code == 0 and not self.expected.keys:
+            require(not self.keys() and not any(self.tokens()), "exit 0 of revoke and not all is gone", result.log)
+        elif result.code == 0:
             tokens = set(self.tokens())
             works = len(tokens) == 1 and self.server.token_works(min(tokens))
             ours = works and key_id(min(tokens)) in self.ids()
@@ -157,7 +161,7 @@ class World:
     def expect_healed(self, before: str = "") -> None:
         """One more run, without a fault, gets there."""
         self.proxy.plan(None)
-        result = self.run(None, ("ensure",))
+        result = self.run(None, self.again)
         log = f"{before}\n--- one more run: {result.log}"
         self.expect_promise_kept(result)
         require(result.code == self.expected.code, "lost", log)
