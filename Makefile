@@ -30,7 +30,7 @@ reliability: $(READY) ## the fault sweeps whole, and docs/reliability.md written
 	$(BIN)/python -m tests.faults.report
 
 bench: $(READY) ## measure, and write docs/performance.md; real servers: CHIRPSTACK_TEST_V3_URL, CHIRPSTACK_TEST_V4_URL
-	$(BIN)/python -m bench
+	@if docker info >/dev/null 2>&1; then $(MAKE) bench-containers; else $(BIN)/python -m bench; fi
 
 proto: $(READY) ## generate the v4 messages from init_job/servers/chirpstack.proto
 	$(BIN)/python -m grpc_tools.protoc -Iinit_job/servers --python_out=init_job/servers --pyi_out=init_job/servers \

@@ -2,6 +2,7 @@
 ACTIONLINT ?= go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 IMAGE ?= chirpstack-init-job
 SIMULATOR_IMAGE ?= chirpstack-simulator
+CURL_IMAGE ?= chirpstack-init-job-curl
 PYTHON_IMAGE ?= python:3.13-alpine
 BUILD := docker build --build-arg PYTHON_IMAGE=$(PYTHON_IMAGE) --build-arg PIP_INDEX_URL
 CONTAINER_PYTEST = CONTAINER_TESTS=1 IMAGE=$(IMAGE) SIMULATOR_IMAGE=$(SIMULATOR_IMAGE) PYTHON_IMAGE=$(PYTHON_IMAGE) \
@@ -25,9 +26,13 @@ lint-container: $(READY) ## the workflows and what else describes containers; ne
 	$(ACTIONLINT) .github/workflows/*.yml examples/github-actions.yml
 	$(BIN)/zizmor --offline --quiet .github examples/github-actions.yml
 
+bench-containers: $(READY) image engine
+	$(BUILD) --tag $(CURL_IMAGE) --file bench/curl_jq.Dockerfile bench
+	IMAGE=$(IMAGE) CURL_IMAGE=$(CURL_IMAGE) PYTHON_IMAGE=$(PYTHON_IMAGE) $(BIN)/python -m bench
+
 engine:
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: install and start one (docker info tells more)" >&2; exit 1; }
 	@docker compose version >/dev/null 2>&1 || { echo "docker has no compose: install Docker Compose 2.24.4 or later" >&2; exit 1; }
 	@docker buildx version >/dev/null 2>&1 || { echo "docker has no buildx: install its plugin" >&2; exit 1; }
 
-.PHONY: image simulator-image test-container test-official lint-container engine
+.PHONY: image simulator-image test-container test-official lint-container bench-containers engine

@@ -1,7 +1,8 @@
 """`python -m bench`: measures, prints, and writes docs/performance.md. About four minutes; the machine should be idle.
 
 CHIRPSTACK_TEST_V3_URL, CHIRPSTACK_TEST_V4_URL   real servers (admin/admin), for the comparisons that need one
-IMAGE, PYTHON_IMAGE, CURL_IMAGE                  the job's container image, its base, and one with curl and jq
+IMAGE, PYTHON_IMAGE, CURL_IMAGE                  the job's container image, its base, and one with curl and jq: all
+                                                 or none (`make bench` gives them where Docker answers)
 """
 
 import os

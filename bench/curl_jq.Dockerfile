@@ -1,0 +1,6 @@
+# curl and jq, on the same base as the job, for bench/image.py.
+ARG PYTHON_IMAGE=python:3.13-alpine
+FROM ${PYTHON_IMAGE}
+# Alpine's packages, or Debian's where the base has those.
+RUN if command -v apk; then apk add --no-cache curl jq; \
+    else apt-get update && apt-get install --yes --no-install-recommends curl jq; fi
