@@ -139,7 +139,8 @@ class Creation:
 
     def _forget_intent(self) -> None:
         if not self._unanswered:
-            _save(self._job, replace(self._job.memory.state, intent=None))
+            memory = self._job.memory
+            memory.save_if_possible(replace(memory.state, intent=None))
 
 
 def remember(job: Job, made: MadeKey, doomed: tuple[str, ...] = (), watched: Iterable[str] | None = None) -> None:
@@ -149,7 +150,7 @@ def remember(job: Job, made: MadeKey, doomed: tuple[str, ...] = (), watched: Ite
     if doomed or watched is not None:
         known = {*doomed, *(watched or ()), made.id}
         intent = Intent(asked.key_name, str(asked.scope), asked.url, tuple(sorted(known)), doomed)
-    _save(job, State(made, intent))
+    job.memory.save_if_possible(State(made, intent))
 
 
 def finish(job: Job, doomed: tuple[str, ...], watching: bool = False) -> None:
@@ -157,15 +158,6 @@ def finish(job: Job, doomed: tuple[str, ...], watching: bool = False) -> None:
     for key_id in doomed:
         job.delete_key(key_id)
     if doomed:
-        intent = job.memory.state.intent
-        _save(job, replace(job.memory.state, intent=replace(intent, doomed=()) if intent and watching else None))
-
-
-def _save(job: Job, state: State) -> None:
-    """The token is on disk, or nothing has happened: a state that cannot be written is no reason to fail."""
-    if state == job.memory.state:
-        return
-    try:
-        job.memory.save(state)
-    except OSError as error:
-        log.warning("no-state", f"the state file cannot be written: {error.strerror}")
+        state = job.memory.state
+        left = replace(state.intent, doomed=()) if state.intent and watching else None
+        job.memory.save_if_possible(replace(state, intent=left))

@@ -22,7 +22,7 @@ def revoke(settings: Settings, every: bool = False, dry_run: bool = False) -> st
         for key_id in doomed:
             job.delete_key(key_id)
         removed = [str(output) for output in job.outputs if output.remove()]
-        job.memory.save(State())
+        job.memory.save_if_possible(State())
         others = [key.id for key in found.keys if key.id not in doomed]
         if others:
             log.warning("more-keys", f"there are more keys {settings.key_name!r}: {', '.join(others)}", ids=others)

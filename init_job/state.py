@@ -74,6 +74,15 @@ class StateFile:
             content = json.dumps({"format": _FORMAT, **asdict(state)}) + "\n" if state != State() else ""
             files.overwrite(self._fd, content.encode())
 
+    def save_if_possible(self, state: State) -> None:
+        """Where the token is on disk, or nothing has happened: there it is no reason to fail."""
+        if state == self.state:
+            return
+        try:
+            self.save(state)
+        except OSError as error:
+            log.warning("no-state", f"the state file cannot be written: {error.strerror}")
+
 
 def path_beside(output: str) -> str:
     """Where the state of the job that writes this output is."""
@@ -90,7 +99,8 @@ def peek(path: str) -> State:
     try:
         return _read(fd, path)
     finally:
-        os.close(fd)
+        with contextlib.suppress(OSError):
+            os.close(fd)
 
 
 @contextlib.contextmanager

@@ -26,8 +26,8 @@ from init_job.servers.v3 import V3
 from init_job.servers.v4 import V4
 from init_job.values import Scope
 from tests.faults.conftest import Worlds
-from tests.faults.ledger import record
-from tests.faults.world import APIS, FULL, NAME, Api, World, require
+from tests.faults.ledger import record, require
+from tests.faults.world import APIS, FULL, NAME, Api, World
 from tests.simulator import Request, Response
 from tests.support import jwt
 

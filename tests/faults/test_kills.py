@@ -7,12 +7,12 @@ from signal import SIGINT, SIGKILL, SIGTERM, Signals
 import pytest
 
 from tests.faults.conftest import Worlds
-from tests.faults.ledger import record
+from tests.faults.ledger import record, require
 from tests.faults.proxy import Exchange
 from tests.faults.runner import Result, Runner
 from tests.faults.scenarios import SCENARIOS, Scenario, survey
 from tests.faults.sweep import each, judge
-from tests.faults.world import APIS, Api, Handle, World, chosen, key_id, pick, require
+from tests.faults.world import APIS, Api, Handle, World, chosen, key_id, pick
 
 SHARE = 12
 MOMENTS = ("before the request is forwarded", "after the server acted", "after the answer")
@@ -60,7 +60,8 @@ def test_a_job_that_is_ended_around_a_request_costs_at_most_one_more_run(
             codes = {EXIT[signum], world.expected.code}
             if signum != SIGKILL:
                 expect_no_token_lost(world, before, result)
-            judge(f"{signum.name} around a request", moment, world, result, codes)
+            outcome = "ended by it" if result.code == EXIT[signum] else f"exit {result.code}"
+            judge("around a request", f"{signum.name} {moment}", world, result, codes, outcome)
 
     each(cases(), check)
 
@@ -93,7 +94,7 @@ def test_a_job_that_is_ended_around_a_change_of_a_file_costs_at_most_one_more_ru
             call = world.trace()[number].partition(":")[0]
             if signum != SIGKILL:
                 expect_no_token_lost(world, before, result)
-            judge(f"{signum.name} around a file call", f"{when} {call}", world, result, {EXIT[signum]})
+            judge("around a file call", call, world, result, {EXIT[signum]}, f"{signum.name} {when}")
 
     each(cases(), check)
 
@@ -142,8 +143,8 @@ def test_a_job_that_waits_for_an_answer_ends_within_a_second_or_with_the_token_o
                 tokens = [token for token in world.tokens() if token]
                 require(any(key_id(token) not in before for token in tokens), "no token on disk", result.log)
             expect_no_token_lost(world, before, result)
-            row = "put off until the token was on disk" if shielded else "within a second"
-            judge(f"{signum.name} during a wait", row, world, result, {EXIT[signum]})
+            row = "ended when the token was on disk" if shielded else "ended within a second"
+            judge("during a wait", row, world, result, {EXIT[signum]}, signum.name)
 
     each(cases(), check)
 
@@ -179,4 +180,4 @@ def test_a_job_that_waits_for_a_server_or_a_lock_ends_within_a_second(
             assert world.run().code == 0
         assert results[0].code == EXIT[signum], results[0].log
         row = "waiting for a server" if what == "waiting: " else "waiting for another job"
-        record(f"{signum.name} during a wait", row, f"exit {EXIT[signum]}")
+        record("during a wait", f"ended within a second, {row}", signum.name)

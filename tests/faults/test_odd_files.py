@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Worlds
-from tests.faults.ledger import record
-from tests.faults.world import ENV_BEFORE, World, require
+from tests.faults.ledger import record, require
+from tests.faults.world import ENV_BEFORE, World
 
 AS_ROOT = os.geteuid() == 0
 CAN_MOUNT = AS_ROOT and subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.conftest import Worlds
+from tests.faults.ledger import require
 from tests.faults.runner import Runner
 from tests.faults.scenarios import SCENARIOS, Scenario, survey
 from tests.faults.shim import ALL
 from tests.faults.sweep import each, judge
-from tests.faults.world import APIS, Api, chosen, key_id, pick, require
+from tests.faults.world import APIS, ENV_BEFORE, Api, chosen, key_id, pick
 
 SHARE = 12
 ERRORS = {
@@ -34,6 +35,8 @@ WRITING = [
         "one key, lost: replace",
         "rotation",
         "killed after the create",
+        "revocation",
+        "first run without a state file, lost: replace",
     )
 ]
 
@@ -66,13 +69,14 @@ def test_a_file_call_that_fails_leaves_the_old_content_whole_and_no_key_behind(
                         continue
                     old = name.endswith(".state") or content == files.get(name, b"")
                     new = any(token.encode() in content for token in world.tokens() if world.server.token_works(token))
-                    require(old or new, "the old content damaged", f"{name} {result.log}")
+                    revoked = not world.expected.keys and content == ENV_BEFORE
+                    require(old or new or revoked, "the old content damaged", f"{name} {result.log}")
             if result.code:
                 made = set(world.ids()) - keys
                 on_disk = {key_id(token) for token in world.tokens() if token}
                 require(made <= on_disk, "a key without its token", result.log)
             left = [name for name in world.files() if name.endswith(".tmp") and call != "unlink"]
             require(not left, "a temporary file left", f"{left} {result.log}")
-            judge(error, call, world, result, codes)
+            judge("OS faults", call, world, result, codes, f"{error} exit {result.code}")
 
     each(cases(), check)

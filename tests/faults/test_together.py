@@ -5,10 +5,10 @@ from signal import SIGKILL
 import pytest
 
 from tests.faults.conftest import Worlds
-from tests.faults.ledger import record
+from tests.faults.ledger import record, require
 from tests.faults.proxy import Exchange
 from tests.faults.runner import Result, Run
-from tests.faults.world import APIS, FULL, Api, Handle, World, key_id, require
+from tests.faults.world import APIS, FULL, Api, Handle, World, key_id
 
 JOBS = 8
 ROUNDS = 20 if FULL else 5
@@ -56,7 +56,7 @@ def test_of_jobs_on_volumes_of_their_own_one_says_0_and_the_others_5(api: Api, w
             winner = next(folder for folder, run in runs if run.wait().code == 0)
             token = (winner / "token").read_text().strip()
             require(key_id(token) == world.keys()[0].id, "exit 0 without a working token", logs)
-            require([there for _, there in results].count(True) == 1, "a token of a deleted key on disk", logs)
+            require([there for _, there in results].count(True) == 1, "a token of a deleted key left on disk", logs)
             record("together", "8 jobs on 8 volumes", "one exits 0, the others 5, one key")
 
 

@@ -60,6 +60,7 @@ def test_a_request_that_is_hurt_costs_at_most_one_more_run(api: Api, name: str, 
             result = one.run(WAIT_TIMEOUT=PATIENCE[mode], **limit)
             one.proxy.wait_until_idle()
             codes = {one.expected.code} if mode == "once" else {one.expected.code, 3}
-            judge("wire", name, one, result, codes)
+            how = "no patience" if PATIENCE[mode] == "0" else "waits"
+            judge("wire", name, one, result, codes, f"{how}: exit {result.code}")
 
     each(cases(api, name, runner), check)

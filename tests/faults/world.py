@@ -12,6 +12,7 @@ from os import environ
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from tests.faults.ledger import require
 from tests.faults.proxy import Proxy
 from tests.faults.runner import Result, Run, Runner
 from tests.faults.shim import Hurt
@@ -144,7 +145,7 @@ class World:
     def expect_nothing_of_others_touched(self, log: str = "") -> None:
         there = set(self.server.keys())
         require(self._kept <= there, "another key deleted", log)
-        require(there - self._kept <= set(self.keys()), "a key of another name or scope", log)
+        require(there - self._kept <= set(self.keys()), "a key of another name or scope made", log)
         require(self.env_file.read_bytes().startswith(ENV_BEFORE), "the user's lines damaged", log)
 
     def expect_promise_kept(self, result: Result) -> None:
@@ -171,19 +172,6 @@ class World:
         require(not any(name.endswith(".tmp") for name in self.files()), "a temporary file left", log)
         if self.expected.same_token:
             require(set(self.tokens()) == {self.expected.same_token}, "a working token replaced", log)
-
-
-class Broken(AssertionError):
-    """A promise that was not kept, in the words of the tables."""
-
-    def __init__(self, what: str, log: str) -> None:
-        super().__init__(f"{what}: {log}")
-        self.what = what
-
-
-def require(condition: bool, what: str, log: str) -> None:
-    if not condition:
-        raise Broken(what, log)
 
 
 @contextmanager
