@@ -74,7 +74,8 @@ def remove(path: str) -> None:
 
 
 def overwrite(fd: int, content: bytes) -> None:
-    """The content of an open file, in place; the space is taken before the first old byte goes. Raises OSError."""
+    """The content of an open file, in place: at every moment it is the old or the new, perhaps with NULs behind it.
+    The space is taken before the first old byte goes. Raises OSError."""
     size = os.fstat(fd).st_size
     if len(content) > size:
         try:
@@ -84,11 +85,17 @@ def overwrite(fd: int, content: bytes) -> None:
                 # A file system may have grown the file before it noticed.
                 os.ftruncate(fd, size)
                 raise
+    padded = content.ljust(size, b"\0") if content else b""
     done = 0
-    while done < len(content):
-        done += os.pwrite(fd, content[done:], done)
+    while done < len(padded):
+        done += os.pwrite(fd, padded[done:], done)
     os.ftruncate(fd, len(content))
     os.fsync(fd)
+
+
+def without_padding(content: bytes) -> bytes:
+    """Without what a killed `overwrite` leaves at the end: no text ends with NULs."""
+    return content.rstrip(b"\0")
 
 
 def tidy(path: str) -> None:

@@ -109,9 +109,8 @@ class Output:
                     "whoever reads it must read to the end",
                 ) from error
             return True
-        content = self._content()
-        wanted = self._rendered(content, key)
-        if wanted == content:
+        wanted = self._rendered(self._content(), key)
+        if wanted == self._found():
             files.tidy(self._target())
             return False
         files.write(self._target(), wanted, self._mode)
@@ -119,10 +118,10 @@ class Output:
 
     def remove(self) -> bool:
         """Take the token away; whether there was anything to take. Raises OutputError."""
-        if self.is_stdout or not (content := self._content()):
+        if self.is_stdout or not (found := self._found()):
             return False
-        rest = self.form.erase(content)
-        if rest == content:
+        rest = self.form.erase(self._content())
+        if rest == found:
             return False
         if rest is None:
             files.remove(self._target())
@@ -137,6 +136,9 @@ class Output:
         return rendered
 
     def _content(self) -> bytes:
+        return files.without_padding(self._found())
+
+    def _found(self) -> bytes:
         return files.read(self._target(), self.form.variable)
 
     def _target(self) -> str:

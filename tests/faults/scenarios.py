@@ -1,5 +1,6 @@
 """What a run may find: every row of the design's table (§4), and what stands beside it."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -9,7 +10,7 @@ from tempfile import TemporaryDirectory
 from tests.faults.proxy import Exchange
 from tests.faults.runner import Runner
 from tests.faults.shim import ALL, CHANGING
-from tests.faults.world import NAME, Api, Expected, World, world
+from tests.faults.world import ENV_BEFORE, NAME, Api, Expected, World, world
 
 Prepare = Callable[[World], None]
 
@@ -50,6 +51,24 @@ def _nothing_can_be_remembered(world: World) -> None:
     """Whoever does without a state has to say what a lost token means."""
     (world.volume / ".token.state").mkdir()
     world.variables["ON_LOST_TOKEN"] = "replace"
+
+
+def _in_place(world: World) -> None:
+    """A file with a second name cannot be replaced."""
+    world.env_file.write_bytes(ENV_BEFORE + b"CHIRPSTACK_API_TOKEN=\n" + ENV_BEFORE)
+    for path in (world.env_file, world.json_file):
+        path.touch()
+        path.with_name(f"second-{path.name}").hardlink_to(path)
+
+
+def _in_place_and_longer(world: World) -> None:
+    """There is a remainder to cut off."""
+    _in_place(world)
+    first = world.run()
+    assert first.code == 0, first.log
+    world.server.set_secret("another")
+    key = json.loads(world.json_file.read_text())
+    world.json_file.write_text(json.dumps(key | {"version": "1" * 500}))
 
 
 def _key_deleted(world: World) -> None:
@@ -156,6 +175,8 @@ SCENARIOS = [
     Scenario("rotation", _rotation),
     Scenario("revocation", _revocation),
     Scenario("first run without a state file, lost: replace", _nothing_can_be_remembered),
+    Scenario("first run, files rewritten in place", _in_place),
+    Scenario("token dead, files rewritten in place", _in_place_and_longer),
     Scenario("no key, token dead", _key_deleted),
     Scenario("no key, token of a key that works", _strangers_token),
     Scenario("no key, settings changed", _settings_changed),

@@ -154,6 +154,7 @@ def test_of_any_file_at_all_only_one_place_changes_or_it_is_refused(text: str) -
             assert Path(folder, "app.env").read_bytes() == old
             record("env files", "any bytes", "refused, nothing changed")
             return
+    old = old.rstrip(b"\0")  # these are what a killed rewrite leaves
     if content != old:
         start = content.index(TOKEN.encode())
         start = max(i for i in range(start + 1) if old.startswith(content[:i]))

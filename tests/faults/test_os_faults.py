@@ -36,6 +36,8 @@ WRITING = [
         "rotation",
         "killed after the create",
         "revocation",
+        "first run, files rewritten in place",
+        "token dead, files rewritten in place",
         "first run without a state file, lost: replace",
     )
 ]
