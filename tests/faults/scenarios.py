@@ -47,6 +47,21 @@ def _revocation(world: World) -> None:
     world.arguments = world.again = ("revoke",)
 
 
+def _check(world: World) -> None:
+    _up_to_date(world)
+    world.arguments = ("check",)
+
+
+def _check_without_state(world: World) -> None:
+    _up_to_date_without_state(world)
+    world.arguments = ("check",)
+
+
+def _dry_rotation(world: World) -> None:
+    _up_to_date(world)
+    world.arguments = ("rotate", "--dry-run")
+
+
 def _nothing_can_be_remembered(world: World) -> None:
     """Whoever does without a state has to say what a lost token means."""
     (world.volume / ".token.state").mkdir()
@@ -174,6 +189,9 @@ SCENARIOS = [
     Scenario("up to date, an output lacks the token", _an_output_lacks_the_token),
     Scenario("rotation", _rotation),
     Scenario("revocation", _revocation),
+    Scenario("check", _check),
+    Scenario("check, state file gone", _check_without_state),
+    Scenario("dry run of a rotation", _dry_rotation),
     Scenario("first run without a state file, lost: replace", _nothing_can_be_remembered),
     Scenario("first run, files rewritten in place", _in_place),
     Scenario("token dead, files rewritten in place", _in_place_and_longer),

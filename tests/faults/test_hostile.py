@@ -60,8 +60,7 @@ def with_token(api: Api, token: str) -> Any:
             length = struct.unpack(">I", response.body[1:5])[0]
             made = pb.CreateApiKeyResponse.FromString(response.body[5 : 5 + length])
             message = pb.CreateApiKeyResponse(id=made.id, token=token).SerializeToString()
-            body = b"\0" + struct.pack(">I", len(message)) + message + b"\x80\0\0\0\x0fgrpc-status:0\r\n"
-            return Response(200, [("Content-Type", "application/grpc-web+proto")], body)
+            return Response(200, [("Content-Type", "application/grpc-web+proto")], unary(message))
         return None
 
     return after
@@ -175,15 +174,33 @@ FRAMES = st.lists(
         bytes([kind]) + max(0, len(body) + off).to_bytes(4, "big") + body for kind, body, off in frames
     )
 )
-TRAILERS = st.sampled_from([b"grpc-status:0\r\n", b"grpc-status: 16\r\ngrpc-message:a%zz%\r\n", b"grpc-status:x", b":"])
+TRAILERS = st.sampled_from(
+    [b"grpc-status:0\r\n"] * 6 + [b"grpc-status: 16\r\ngrpc-message:a%zz%\r\n", b"grpc-status:x", b":"]
+)
+
+
+def unary(message: bytes, trailer: bytes = b"grpc-status:0\r\n") -> bytes:
+    return b"\0" + len(message).to_bytes(4, "big") + message + b"\x80" + len(trailer).to_bytes(4, "big") + trailer
+
+
+def damaged(body: bytes, at: int, byte: int, cut: bool) -> bytes:
+    at %= len(body)
+    return body[:at] if cut else body[:at] + bytes([byte]) + body[at + 1 :]
+
+
+UNARY = st.builds(unary, st.binary(max_size=30), TRAILERS)
 
 
 @given(
-    st.one_of(st.binary(max_size=100), FRAMES, st.builds(lambda a, b: a + b"\x80\0\0\0" + bytes([len(b)]) + b,
-                                                         FRAMES, TRAILERS)),
-    st.sampled_from([GRPC, "application/grpc-web", "text/html", ""]),
-    st.sampled_from([200, 204, 301, 404, 500]),
-    st.dictionaries(st.sampled_from(["grpc-status", "grpc-message"]), st.text(max_size=5)),
+    st.one_of(
+        UNARY, UNARY, UNARY, st.builds(damaged, UNARY, st.integers(0, 99), st.integers(0, 255), st.booleans()),
+        st.builds(bytes.__add__, FRAMES, UNARY), FRAMES, st.binary(max_size=100),
+    ),
+    st.sampled_from([GRPC] * 20 + ["application/grpc-web", "text/html", ""]),
+    st.sampled_from([200] * 20 + [204, 301, 404, 500]),
+    st.one_of(
+        st.just({}), st.dictionaries(st.sampled_from(["grpc-status", "grpc-message"]), st.text(max_size=5), max_size=1)
+    ),
 )  # fmt: skip
 @FUZZ
 def test_any_grpc_web_answer_is_a_reply_or_an_error_of_the_domain(
@@ -194,7 +211,7 @@ def test_any_grpc_web_answer_is_a_reply_or_an_error_of_the_domain(
     except ANSWERS:
         record("fuzz", "gRPC-Web decoder", "an error of the domain")
     else:
-        record("fuzz", "gRPC-Web decoder", "read")
+        record("fuzz", "gRPC-Web decoder", "taken")
 
 
 class Fake(Http):
@@ -225,7 +242,7 @@ def call_everything(server: V3 | V4, scopes: list[Scope]) -> None:
         except ANSWERS:
             record("fuzz", f"{server.api} reader", "an error of the domain")
         else:
-            record("fuzz", f"{server.api} reader", "read")
+            record("fuzz", f"{server.api} reader", "taken")
 
 
 JSON = st.recursive(
@@ -262,8 +279,7 @@ PAGES = st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), max_size=3
 @given(st.one_of(st.binary(max_size=60), PAGES))
 @FUZZ
 def test_any_message_is_read_or_an_error_of_the_domain(message: bytes) -> None:
-    body = b"\0" + len(message).to_bytes(4, "big") + message + b"\x80\0\0\0\x0fgrpc-status:0\r\n"
-    answer = Answer("http://s", 200, {"content-type": GRPC}, body)
+    answer = Answer("http://s", 200, {"content-type": GRPC}, unary(message))
     call_everything(V4(Fake(answer)), [Scope("admin"), Scope("tenant", _ID), Scope("tenant", "x")])
 
 
@@ -275,7 +291,7 @@ def _signed(claims: Any) -> str:
 @FUZZ
 def test_any_claims_are_read(token: str) -> None:
     tokens.read_claims(token)
-    record("fuzz", "claims reader", "read")
+    record("fuzz", "claims reader", "taken")
 
 
 @given(st.one_of(st.binary(max_size=200), JSON.map(lambda content: json.dumps(content).encode())))
@@ -285,7 +301,7 @@ def test_any_state_file_is_read_or_ignored(content: bytes) -> None:
         path = Path(folder, ".token.state")
         path.write_bytes(content)
         state.peek(str(path))
-    record("fuzz", "state file", "read or ignored")
+    record("fuzz", "state file", "taken")
 
 
 KEY = IssuedKey(jwt({"typ": "key", "sub": _ID}), _ID, NAME, "admin", False, "http://s", "v4", "")
@@ -312,7 +328,7 @@ def test_any_env_file_is_edited_or_an_error_of_the_domain(content: bytes) -> Non
         except InitJobError:
             record("fuzz", ".env editor", "an error of the domain")
         else:
-            record("fuzz", ".env editor", "edited")
+            record("fuzz", ".env editor", "taken")
 
 
 NAMES = [name for variable in job_settings.VARIABLES for name in (variable.name, variable.from_file) if name]
@@ -323,7 +339,21 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
-@given(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=8))
+RIGHT = {"CHIRPSTACK_URL": "http://s", "CHIRPSTACK_PASSWORD": "admin", "TOKEN_FILE": "/shared/token"}
+
+
+PLAIN = [variable.name for variable in job_settings.VARIABLES]
+SENSIBLE = st.sampled_from(["", "30s", "5", "true", "admin", "json", "debug", "add", "0600", "https://s/b", "/a", "v4",
+                            "a b", "tenant:x"])  # fmt: skip
+ENVIRONMENTS = st.one_of(
+    st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=8),
+    st.builds(
+        lambda more: RIGHT | more, st.dictionaries(st.sampled_from(PLAIN), st.one_of(VALUES, SENSIBLE), max_size=2)
+    ),
+)
+
+
+@given(ENVIRONMENTS)
 @FUZZ
 def test_any_environment_is_parsed_or_a_configuration_error(environ: dict[str, str]) -> None:
     try:
@@ -331,7 +361,7 @@ def test_any_environment_is_parsed_or_a_configuration_error(environ: dict[str, s
     except ConfigurationError:
         record("fuzz", "settings", "an error of the domain")
     else:
-        record("fuzz", "settings", "parsed")
+        record("fuzz", "settings", "taken")
 
 
 @given(st.binary(max_size=200))
