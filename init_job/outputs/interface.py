@@ -64,7 +64,7 @@ class Output:
     def text(self) -> str:
         """Whatever stands in the token's place; nothing on standard output. Raises OutputError."""
         try:
-            text = self.form.token(b"" if self.is_stdout else self._content())
+            text = self.form.token(b"" if self.is_stdout else files.without_padding(self._content()))
         except ValueError as error:
             raise self._foreign(str(error)) from None
         log.hide(text)
@@ -109,8 +109,9 @@ class Output:
                     "whoever reads it must read to the end",
                 ) from error
             return True
-        wanted = self._rendered(self._content(), key)
-        if wanted == self._found():
+        content = self._content()
+        wanted = self._rendered(content, key)
+        if wanted == content:
             files.tidy(self._target())
             return False
         files.write(self._target(), wanted, self._mode)
@@ -118,10 +119,10 @@ class Output:
 
     def remove(self) -> bool:
         """Take the token away; whether there was anything to take. Raises OutputError."""
-        if self.is_stdout or not (found := self._found()):
+        if self.is_stdout or not (content := self._content()):
             return False
-        rest = self.form.erase(self._content())
-        if rest == found:
+        rest = self.form.erase(files.without_padding(content))
+        if rest == content:
             return False
         if rest is None:
             files.remove(self._target())
@@ -130,15 +131,12 @@ class Output:
         return True
 
     def _rendered(self, content: bytes, key: IssuedKey) -> bytes:
-        rendered = self.form.render(content, key)
+        rendered = self.form.render(files.without_padding(content), key)
         if self.form.token(rendered) != key.token:
             raise self._foreign("the token would not be read back from it")
         return rendered
 
     def _content(self) -> bytes:
-        return files.without_padding(self._found())
-
-    def _found(self) -> bytes:
         return files.read(self._target(), self.form.variable)
 
     def _target(self) -> str:
