@@ -16,7 +16,7 @@ _ROOT = Path(__file__).parent.parent.parent
 _PAGE = _ROOT / "docs" / "reliability.md"
 _INTRODUCTION = """# Reliability
 
-What `tests/faults` tried, and how it ended. Written by `make reliability`, which takes half an hour; do not edit.
+What `tests/faults` tried, and how it ended. Written by `make reliability`, which takes about twenty minutes; do not edit.
 Every run is a process of its own, with real sockets, files and signals, against a simulated v3 or v4.
 
 {total:,} cases. After each run that was hurt, one more run without a fault had to leave exactly the keys of the name
@@ -28,8 +28,9 @@ _NEVER = """## What must not happen
 
 Not among them, by design: without a state file (only standard output, or a single bind-mounted file beside which none
 can be made) a job that is killed between a create and its write loses the token. The next run says so with exit 5, or
-replaces the key under `ON_LOST_TOKEN=replace`. And a create whose answer was lost, while another host makes a key of
-the same name, cannot be told apart from that one.
+replaces the key under `ON_LOST_TOKEN=replace`. A create that such a job has given up after `REQUEST_TIMEOUT`, and that
+the server carries out when the job has ended, leaves a second key; the next run warns of it. And a create whose answer
+was lost, while another host makes a key of the same name, cannot be told apart from that one.
 """
 
 Rows = Mapping[str, Counter[str]]
@@ -91,8 +92,8 @@ _SECTIONS: dict[str, tuple[str, Callable[[Rows], list[str]], str]] = {
         _by_error,
         "Each call about a file or its lock. The old content is whole, no temporary file stays, and before a create "
         "no key is made. `6: 27` is 27 runs that ended with exit 6, which names path and reason; with exit 0 the job "
-        "could do without the call; with exit 5 it could not read its state file, and took its own token for somebody "
-        "else's. One more run got there each time.",
+        "did without the call, or rewrote the file in place; with exit 5 it could not read its state file, and took "
+        "its own token for somebody else's. One more run got there each time.",
     ),
     "together": ("Together", _list, "Rounds of jobs that start at the same moment."),
     "env files": ("`.env` files", _list, "Generated files, each written twice; the second time changes nothing."),

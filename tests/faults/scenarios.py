@@ -170,6 +170,7 @@ def _answer_is_lost(exchange: Exchange) -> None:
 class Scenario:
     name: str
     prepare: Prepare
+    has_state: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -192,7 +193,7 @@ SCENARIOS = [
     Scenario("check", _check),
     Scenario("check, state file gone", _check_without_state),
     Scenario("dry run of a rotation", _dry_rotation),
-    Scenario("first run without a state file, lost: replace", _nothing_can_be_remembered),
+    Scenario("first run without a state file, lost: replace", _nothing_can_be_remembered, has_state=False),
     Scenario("first run, files rewritten in place", _in_place),
     Scenario("token dead, files rewritten in place", _in_place_and_longer),
     Scenario("no key, token dead", _key_deleted),

@@ -51,7 +51,7 @@ def test_ten_thousand_keys_take_no_more_memory_than_ten_and_few_requests(api: Ap
         assert len(world.server.requests) <= requests + 3 * (KEYS // 5000)
         assert many - few < 16 * 1024, (few, many)  # one page of five thousand, as text and as messages
         world.expect_healed()
-    record("load and time", f"{KEYS} keys", "memory flat, exit 0")
+    record("load and time", f"{KEYS:,} keys", "memory flat, exit 0")
 
 
 def test_a_list_that_promises_more_than_there_is_ends_with_3_and_not_never(worlds: Worlds) -> None:

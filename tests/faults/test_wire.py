@@ -9,7 +9,7 @@ from tests.faults.proxy import Exchange, Fault
 from tests.faults.runner import Runner
 from tests.faults.scenarios import SCENARIOS, Scenario, survey
 from tests.faults.sweep import each, judge
-from tests.faults.wire_faults import REFUSED_FOR, SLOW, faults, refuse_the_next
+from tests.faults.wire_faults import ACTS_LATE, REFUSED_FOR, SLOW, faults, refuse_the_next
 from tests.faults.world import APIS, Api, World, chosen, pick
 
 REFUSED = "refused"
@@ -43,6 +43,8 @@ def cases(api: Api, name: str, runner: Runner) -> Iterator[Case]:
     if name == REFUSED:
         modes.remove("from then on")  # a server that is gone: `wait` has its tests
     for scenario in SCENARIOS:
+        if name == ACTS_LATE and not scenario.has_state:
+            continue  # known limit: the next run cannot know whose key that is
         for number in range(1, survey(api, scenario, runner).requests + 1):
             for mode in modes if scenario.name == "first run" else [pick(modes, api, scenario.name, name, number)]:
                 if chosen(SHARE, api, scenario.name, name, number, mode):

@@ -5,6 +5,7 @@ from tests.faults.proxy import Exchange, Fault, Raw
 REQUEST_TIMEOUT = 1.0
 """Of the runs whose requests hang."""
 REFUSED_FOR = 0.15
+ACTS_LATE = "the server acts when the job has gone on"
 _HTML = "text/html; charset=utf-8"
 _SIGN_IN = b"<!doctype html><html><head><title>Sign in</title></head><body><form></form></body></html>"
 _BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head><body><center>nginx</center></body></html>"
@@ -221,7 +222,7 @@ BOTH: dict[str, Fault] = {
     "one byte a second": _dribble,
     "hangs before it is forwarded": _hang_before,
     "hangs after the server acted": _hang_after,
-    "the server acts when the job has gone on": _acts_late,
+    ACTS_LATE: _acts_late,
     "a redirect": _status("302 Found", b"", _HTML, False, "Location: https://login.example.com/"),
     "a redirect after the server acted": _status("307 Temporary Redirect", b"", _HTML, True, "Location: /elsewhere"),
     "a chunked body that stops": _chunks_stop,
@@ -250,8 +251,7 @@ V4: dict[str, Fault] = {
     ),
 }
 SLOW = {
-    "one byte a second", "hangs before it is forwarded", "hangs after the server acted",
-    "the server acts when the job has gone on",
+    "one byte a second", "hangs before it is forwarded", "hangs after the server acted", ACTS_LATE,
 }  # fmt: skip
 """They last until REQUEST_TIMEOUT is over."""
 
