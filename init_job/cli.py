@@ -26,9 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
         level = os.environ.get("LOG_LEVEL", "")
         log.configure(os.environ.get("LOG_FORMAT", ""), level if level in ("debug", "warning", "error") else "info")
         code, line = _outcome(options)
-        signals.ignore()
+        signals.is_over = True
     except signals.Terminated as terminated:
-        signals.ignore()
+        signals.is_over = True
         code, line = terminated.exit_code, f"ended by {terminated}"
     log.result(code, line)
     return code

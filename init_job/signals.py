@@ -32,10 +32,15 @@ _shielded = False
 _deadline: float | None = None
 """Of the time limit, on the monotonic clock."""
 _TICK = 0.3  # seconds
+is_over = False
+"""The end is decided: nothing is raised any more. To be set, not called for: Python looks for signals when it calls a
+function, and an assignment at the beginning of an `except` leaves no moment for a second exception."""
 
 
 def install() -> None:
     """From now on SIGTERM and SIGINT raise Terminated. A container's PID 1 gets no default handlers."""
+    global is_over
+    is_over = False
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, _terminate)
     signal.signal(signal.SIGALRM, _alarm)
@@ -44,12 +49,6 @@ def install() -> None:
 def is_pending() -> bool:
     """Whether the run has been told to end, and only a shield keeps it."""
     return _pending is not None
-
-
-def ignore() -> None:
-    """The end is decided."""
-    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
-        signal.signal(signum, signal.SIG_IGN)
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
@@ -61,6 +60,8 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 def _alarm(signum: int, frame: FrameType | None) -> None:
     """Raise what is due, and once more after a while: inside a destructor Python prints an exception and drops it."""
     due: BaseException
+    if is_over:
+        return
     if _pending is not None and not _shielded:
         due = Terminated(_pending)
     elif _deadline is not None and time.monotonic() >= _deadline:

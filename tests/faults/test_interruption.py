@@ -170,3 +170,28 @@ terminate()
 time.sleep(0.5)
 print(code)
 """).split() == ["6", "6"]
+
+
+def test_a_second_exception_never_takes_the_place_of_the_result() -> None:
+    """Whenever the alarm rings again after the first one."""
+    assert (
+        python("""
+import logging
+from init_job import cli, log
+log.configure = lambda *_: logging.disable()
+signals._TICK = 0.00005
+def outcome(options):
+    with signals.shield():
+        terminate()
+        signals._ring_within(0.001)
+        time.sleep(0.002)
+cli._outcome = outcome
+codes = set()
+for _ in range(500):
+    codes.add(cli.main([]))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signals._pending = None
+print(codes)
+""")
+        == "{143}"
+    )
