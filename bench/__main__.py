@@ -1,4 +1,4 @@
-"""`python -m bench`: measures, prints, and writes docs/performance.md. About four minutes; the machine should be idle.
+"""`python -m bench`: measures, prints, and writes docs/performance.md. About six minutes; the machine should be idle.
 
 CHIRPSTACK_TEST_V3_URL, CHIRPSTACK_TEST_V4_URL   real servers (admin/admin), for the comparisons that need one
 IMAGE, PYTHON_IMAGE, CURL_IMAGE                  the job's container image, its base, and one with curl and jq: all

@@ -19,6 +19,7 @@ from tests.simulator import Request, Simulator
 _ROUNDS = 15
 _SCRIPT = Path(__file__).with_name("curl_jq.sh").read_text()
 _JOB, _CURL, _FLOOR = "the job", "(c) curl and jq", "the job's image, `import requests` and nothing else"
+_OWN_NETWORK, _HOST_NETWORK = "in a network of its own", "in the host's network"
 _NO_ENGINE = "no Docker engine"
 
 
@@ -28,7 +29,7 @@ def containers() -> Section:
     added = (_size(image) - _size(base)) / 1e6 if image else None
     section.limit("what the image adds to its Python base", 8, added, " MB", _NO_ENGINE)
     # As `docker run` and Compose do it, with a network for the container; and without that work.
-    for where in ("in a network of its own", "in the host's network"):
+    for where in (_OWN_NETWORK, _HOST_NETWORK):
         what = f"a run with nothing to do as a container {where} (v3), against (c)"
         times = _starts(section, where, image, base, os.environ["CURL_IMAGE"]) if image else None
         section.limit(what, 1.30, times[_JOB] / times[_CURL] if times else None, " x", _NO_ENGINE)
@@ -88,7 +89,7 @@ def _starts(section: Section, where: str, image: str, base: str, curl: str) -> d
 @contextmanager
 def _network(where: str) -> Iterator[tuple[str, str]]:
     """Its name, and the address at which a container in it reaches a server of this process."""
-    if where == "in the host's network":
+    if where == _HOST_NETWORK:
         yield "host", "127.0.0.1"
         return
     name = f"bench-{uuid.uuid4().hex}"

@@ -26,10 +26,10 @@ def each(cases: Iterable[C], check: Callable[[C], None]) -> None:
         list(pool.map(named, cases))
 
 
-def judge(table: str, row: str, world: World, result: Result, codes: Iterable[int], outcome: str = "") -> None:
+def judge(table: str, row: str, world: World, result: Result, codes: Iterable[int], outcome: str) -> None:
     """After a run that something hurt: it has ended with one of these codes, and one more run gets there. `outcome` is
-    what the table says of it, otherwise the exit code."""
+    what the table says of it."""
     require(result.code in codes, "wrong exit code", f"none of {sorted(codes)}: {result.log}")
     world.expect_promise_kept(result)
     world.expect_healed(result.log)
-    record(table, row, outcome or f"exit {result.code}")
+    record(table, row, outcome)
