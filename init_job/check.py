@@ -58,9 +58,9 @@ def _check_api_token(job: Job, saved: SavedToken, claims: Claims) -> str:
         return f"{works}; without CHIRPSTACK_PASSWORD there is no telling its name"
     try:
         job.log_in()
-        scope = job.patience.call(lambda: job.server.resolve(settings.scope))
+        scope = job.server.resolve(settings.scope)
         key = next((key for key in job.list_keys(scope) if key.id == saved.key_id), None)
-        other = None if key else job.patience.call(lambda: job.server.find_key(saved.key_id))
+        other = None if key else job.server.find_key(saved.key_id)
     except AccountError as error:
         log.warning("unnamed", f"there is no telling the key's name: {error}")
         return works

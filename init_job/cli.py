@@ -20,16 +20,11 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns the exit code. The last line on standard error is the result."""
     options = _parse(arguments)
-    try:
-        signals.install()
-        # Until the settings are read: as the environment says, if it says it right.
-        level = os.environ.get("LOG_LEVEL", "")
-        log.configure(os.environ.get("LOG_FORMAT", ""), level if level in ("debug", "warning", "error") else "info")
-        code, line = _outcome(options)
-        signals.is_over = True
-    except signals.Terminated as terminated:
-        signals.is_over = True
-        code, line = terminated.exit_code, f"ended by {terminated}"
+    signals.install()
+    # Until the settings are read: as the environment says, if it says it right.
+    level = os.environ.get("LOG_LEVEL", "")
+    log.configure(os.environ.get("LOG_FORMAT", ""), level if level in ("debug", "warning", "error") else "info")
+    code, line = _outcome(options)
     log.result(code, line)
     return code
 
@@ -38,6 +33,8 @@ def _outcome(options: argparse.Namespace) -> tuple[int, str]:
     """The exit code, and the line that goes with it."""
     try:
         return 0, _run(options)
+    except signals.Terminated as terminated:
+        return terminated.exit_code, f"ended by {terminated}"
     except InitJobError as error:
         log.debug_traceback(error)
         log.error("error", str(error))
@@ -49,7 +46,8 @@ def _outcome(options: argparse.Namespace) -> tuple[int, str]:
 
 
 def _run(options: argparse.Namespace) -> str:
-    chosen = settings.load(os.environ, options.env_file, options.outputs)
+    # A file may be a pipe that nobody has written to yet.
+    chosen = signals.call(lambda: settings.load(os.environ, options.env_file, options.outputs))
     log.configure(chosen.log_format, "error" if options.quiet else chosen.log_level)
     if options.command == "check":
         return check(chosen)

@@ -120,7 +120,7 @@ class Creation:
                     f"another job made key {min(rivals)} of the same name at the same time",
                     "give each job an API_KEY_NAME of its own, or let them share one volume",
                 )
-            time.sleep(0.1)
+            signals.sleep(0.1)
             listed = self._job.list_keys(self._scope)
 
     def _undo(self, new: NewKey, error: InitJobError) -> None:

@@ -8,7 +8,8 @@ InitJobError
 ├── OutputError           6  an output cannot be read or written
 └── ServerRefusal         7  the server refused, or does not support what was asked
 
-Unavailable is no end of a run: it says "not now", and `wait` tries again until it becomes NotReady.
+Unavailable is no end of a run: it says "not now", and `wait` tries again until it becomes NotReady. NotThere is the
+kind of it that is asked again soonest.
 """
 
 
@@ -56,9 +57,18 @@ class ServerRefusal(InitJobError):
 class Unavailable(Exception):
     """A transient failure: worth another try. `hint` says what to look at should it never end."""
 
-    def __init__(self, reason: str, hint: str = "") -> None:
+    in_doubt = True
+    """Whether the request may have been carried out; False when nothing of it has left."""
+
+    def __init__(self, reason: str, hint: str = "", retry_after: float = 0.0) -> None:
         super().__init__(reason)
         self.hint = hint
+        self.retry_after = retry_after
+        """Seconds that the server asks to be left alone."""
+
+
+class NotThere(Unavailable):
+    """Nothing answers yet, as while a server starts: worth asking again soon."""
 
 
 EXIT_CODES: tuple[tuple[str, str], ...] = (

@@ -17,7 +17,7 @@ from init_job.servers.interface import Key, ResolvedScope, Server, TokenStatus
 from init_job.settings import Settings
 from init_job.state import MadeKey, State, StateFile
 from init_job.tokens import read_claims
-from init_job.wait import Patience
+from init_job.wait import Once, Patience
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,13 @@ class Job:
         if self.settings.health_url or self.settings.api not in ("auto", made.api):
             return self.check(saved.token).works
         try:
-            return GENERATIONS[made.api](self._http).check_token(saved.token, made.id).works
+            return GENERATIONS[made.api](self._http, Once()).check_token(saved.token, made.id).works
         except Unavailable:
             return self.check(saved.token).works
 
     def _connect(self) -> Server:
         settings, likely = self.settings, self._likely_api
-        server = self.patience.call(lambda: detect(self._http, settings.api, likely, settings.health_url))
+        server = detect(self._http, self.patience, settings.api, likely, settings.health_url)
         log.info("ready", f"ChirpStack {server.api} at {settings.url} is ready", api=server.api)
         return server
 
@@ -107,14 +107,14 @@ class Job:
         """Raises ConfigurationError without a password, AccountError when it is refused."""
         email, password, initial = self.settings.email, self.settings.password, self.settings.initial_password
         self.need_password()
-        server, call = self.server, self.patience.call
-        if call(lambda: server.log_in(email, password)):
+        server = self.server
+        if server.log_in(email, password):
             self._warn_of_default_password()
             return
-        if initial and call(lambda: server.log_in(email, initial)):
-            call(lambda: server.set_password(password))
+        if initial and server.log_in(email, initial):
+            server.set_password(password)
             log.info("password-set", f"set CHIRPSTACK_PASSWORD as the password of {email}", account=email)
-            if call(lambda: server.log_in(email, password)):
+            if server.log_in(email, password):
                 self._warn_of_default_password()
                 return
         raise AccountError(
@@ -147,15 +147,14 @@ class Job:
             )
 
     def list_keys(self, scope: ResolvedScope) -> list[Key]:
-        return self.patience.call(lambda: self.server.list_keys(scope, self.settings.key_name))
+        return self.server.list_keys(scope, self.settings.key_name)
 
     def delete_key(self, key_id: str) -> None:
-        self.patience.call(lambda: self.server.delete_key(key_id))
+        self.server.delete_key(key_id)
         log.info("deleted", f"deleted key {key_id} on the server", id=key_id)
 
     def check(self, token: str) -> TokenStatus:
-        key_id = read_claims(token).key_id
-        return self.patience.call(lambda: self.server.check_token(token, key_id))
+        return self.server.check_token(token, read_claims(token).key_id)
 
     def made_key(self, key_id: str) -> MadeKey:
         """What to remember of a key made under these settings."""

@@ -1,20 +1,26 @@
-"""What may interrupt the program: termination, put off while a key is in flight, and time limits.
+"""Termination, and the one place where the program waits: for an answer, for time to pass, for a lock.
 
-Both are exceptions raised by a signal handler in the main thread, because nothing else ends a `connect`, a `recv`
-or a `flock` that hangs. They derive from BaseException, so that no library takes them for an error of its own.
+The handlers do nothing. Python itself writes the number of each signal into a pipe (`signal.set_wakeup_fd`), and the
+main thread reads it in `_wait`, the only call in which it blocks. There, and at the moments that call `check`, a run
+is ended; nowhere else. What a library might block in runs in a thread of its own (`call`), which writes a zero into
+the same pipe when it has ended.
 """
 
+import os
+import select
 import signal
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from init_job import log
-from init_job.errors import NotReady, Unavailable
+
+T = TypeVar("T")
 
 
-class Terminated(BaseException):
+class Terminated(Exception):
     """SIGTERM or SIGINT; the exit code is 128 + the signal's number."""
 
     def __init__(self, signum: int) -> None:
@@ -22,113 +28,96 @@ class Terminated(BaseException):
         self.exit_code = 128 + signum
 
 
-class Overdue(BaseException):
-    """The time limit has passed."""
+class Overdue(Exception):
+    """A call has taken longer than it may."""
 
 
-_pending: int | None = None
-"""The signal that ends the run."""
+_read_end, _write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+_pending = 0
+"""The first signal that told the run to end; 0: none."""
 _shielded = False
-_deadline: float | None = None
-"""Of the time limit, on the monotonic clock."""
-_TICK = 0.3  # seconds
-is_over = False
-"""The end is decided: nothing is raised any more. To be set, not called for: Python looks for signals when it calls a
-function, and an assignment at the beginning of an `except` leaves no moment for a second exception."""
 
 
 def install() -> None:
-    """From now on SIGTERM and SIGINT raise Terminated. A container's PID 1 gets no default handlers."""
-    global is_over
-    is_over = False
+    """From now on SIGTERM and SIGINT are taken note of. A container's PID 1 gets no default handlers."""
+    global _read_end, _write_end, _pending
+    # The old pipe stays open: a thread that was given up may still write to it.
+    _read_end, _write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    _pending = 0
+    signal.set_wakeup_fd(_write_end, warn_on_full_buffer=False)
     for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, _terminate)
-    signal.signal(signal.SIGALRM, _alarm)
+        signal.signal(signum, lambda signum, frame: None)
 
 
-def is_pending() -> bool:
-    """Whether the run has been told to end, and only a shield keeps it."""
-    return _pending is not None
+def check() -> None:
+    """Raises Terminated when the run has been told to end, unless a key is in flight."""
+    _wait(0)
+    if _pending and not _shielded:
+        raise Terminated(_pending)
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    global _pending
-    _pending = signum
-    _alarm(signum, frame)
-
-
-def _alarm(signum: int, frame: FrameType | None) -> None:
-    """Raise what is due, and once more after a while: inside a destructor Python prints an exception and drops it."""
-    due: BaseException
-    if is_over:
-        return
-    if _pending is not None and not _shielded:
-        due = Terminated(_pending)
-    elif _deadline is not None and time.monotonic() >= _deadline:
-        due = Overdue()
-    else:
-        if _deadline is not None:
-            _ring_within(_deadline - time.monotonic())
-        return
-    if _is_holding_a_lock(frame):
-        _ring_within(0.01)
-        return
-    _ring_within(_TICK)
-    raise due
-
-
-def _ring_within(seconds: float) -> None:
-    """And go on ringing: a signal that comes just before a call that waits does not end it, and no handler would run
-    until it ends by itself. The next ring ends it."""
-    signal.setitimer(signal.ITIMER_REAL, max(0.001, min(seconds, _TICK)), _TICK)
-
-
-def sleep(seconds: float) -> None:
-    """In slices, for the same reason; a pending termination ends it."""
+def sleep(seconds: float, for_trouble: bool = False) -> None:
+    """Raises Terminated, when it waits `for_trouble` to pass even while a key is in flight: the server may be gone for
+    minutes, and the next run mends what this one left."""
     end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0 and _pending is None:
-        time.sleep(min(left, _TICK))
+    while True:
+        check()
+        if _pending and for_trouble:
+            raise Terminated(_pending)
+        if (left := end - time.monotonic()) <= 0:
+            return
+        _wait(left)
 
 
-def _is_holding_a_lock(frame: FrameType | None) -> bool:
-    """Whether an exception might leave the connection pool's queue locked: whoever used it next would wait for ever."""
-    while frame is not None:
-        if frame.f_globals.get("__name__") in ("queue", "weakref"):
-            return True
-        frame = frame.f_back
-    return False
+def call(function: Callable[[], T], seconds: float = float("inf")) -> T:
+    """What the function returns or raises. Raises Overdue or Terminated, and then leaves the function alone: it goes
+    on in its thread, and nobody listens to it any more."""
+    check()
+    outcome: list[tuple[T, None] | tuple[None, BaseException]] = []
+    write_end = _write_end
+
+    def work() -> None:
+        try:
+            outcome.append((function(), None))
+        except BaseException as error:
+            outcome.append((None, error))
+        with suppress(BlockingIOError):  # full of signals: then it wakes whoever waits already
+            os.write(write_end, b"\0")
+
+    threading.Thread(target=work, daemon=True).start()
+    end = time.monotonic() + seconds
+    while not outcome:
+        if (left := end - time.monotonic()) <= 0:
+            raise Overdue
+        _wait(left)
+        if not outcome:
+            check()
+    result, error = outcome[0]
+    if error:
+        raise error
+    return result  # type: ignore[return-value]
 
 
 @contextmanager
 def shield() -> Iterator[None]:
-    """Put termination off until the block has ended. An error from the block goes before the termination, but for
-    Unavailable and NotReady: the server is gone, perhaps for minutes, and the next run mends what this one left."""
+    """Put termination off until the block has ended. What the block raises goes before it."""
     global _shielded
-    if _pending is not None:
-        raise Terminated(_pending)
+    check()
     _shielded = True
     try:
         yield
-    except (Unavailable, NotReady):
-        if _pending is None:
-            raise
     finally:
         _shielded = False
-    if _pending is not None:
+    _wait(0)
+    if _pending:
         log.info("terminating", f"{signal.Signals(_pending).name} was put off while a key was made")
-        raise Terminated(_pending)
+    check()
 
 
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise Overdue in the block when it takes longer; limits do not nest."""
-    global _deadline
-    signal.signal(signal.SIGALRM, _alarm)
-    _deadline = time.monotonic() + seconds
-    _ring_within(seconds)
-    try:
-        yield
-    finally:
-        _deadline = None
-        if _pending is None:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+def _wait(seconds: float) -> None:
+    """Until a signal or an answer comes, `seconds` at most."""
+    global _pending
+    select.select([_read_end], [], [], None if seconds == float("inf") else seconds)
+    with suppress(BlockingIOError):
+        for signum in os.read(_read_end, 4096):
+            _pending = _pending or signum

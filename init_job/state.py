@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import TypeVar, get_origin
@@ -150,24 +151,27 @@ def _open_locked(path: str, patience: float) -> int:
 
 
 def _lock(fd: int, path: str, patience: float) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return
-    except BlockingIOError:
-        log.info("locked", f"another job holds {path}: waiting for it")
-    except OSError as error:
-        log.warning(
-            "no-lock", f"{path} cannot be locked ({error.strerror}): do not run two jobs at once on this volume"
-        )
-        return
-    try:
-        with signals.time_limit(patience):
-            fcntl.flock(fd, fcntl.LOCK_EX)
-    except signals.Overdue:
-        raise NotReady(
-            f"another job has held {path} for all of WAIT_TIMEOUT",
-            "look at that job's log, or give each job an output of its own",
-        ) from None
+    deadline = time.monotonic() + patience
+    is_told = False
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise NotReady(
+                    f"another job has held {path} for all of WAIT_TIMEOUT",
+                    "look at that job's log, or give each job an output of its own",
+                ) from None
+        except OSError as error:
+            log.warning(
+                "no-lock", f"{path} cannot be locked ({error.strerror}): do not run two jobs at once on this volume"
+            )
+            return
+        if not is_told:
+            log.info("locked", f"another job holds {path}: waiting for it")
+            is_told = True
+        signals.sleep(0.1)
 
 
 def _read(fd: int, path: str) -> State:

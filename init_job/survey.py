@@ -35,7 +35,7 @@ class Survey:
 
 def survey(job: Job, tokens: list[SavedToken], dry_run: bool) -> Survey:
     """Ask the server, logged in. Keys that an interrupted run made and whose token nobody has are deleted."""
-    scope = job.patience.call(lambda: job.server.resolve(job.settings.scope))
+    scope = job.server.resolve(job.settings.scope)
     keys = job.list_keys(scope)
     saved = [_look_at(job, token) for token in tokens]
     intent = _matching_intent(job)

@@ -1,11 +1,12 @@
 """When to try again: one deadline for the whole run, shared by everything that may be tried again."""
 
+import random
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from init_job import log, signals
-from init_job.errors import NotReady, Unavailable
+from init_job.errors import NotReady, NotThere, Unavailable
 
 if TYPE_CHECKING:
     import tenacity
@@ -13,12 +14,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _REPORT_EVERY = 10.0  # seconds
+_LONGEST = 2.0  # seconds between two tries
 
 
 class Patience:
     """Tries a call again while it raises Unavailable, until `timeout` seconds after the first one.
 
-    At once, then after 100 ms, growing to 2 s, with jitter so that a group of machines does not ask in step.
     Measured on the monotonic clock: a machine that sets its clock during boot waits no longer and no shorter.
     """
 
@@ -26,6 +27,8 @@ class Patience:
         self._start = time.monotonic()
         self._timeout = timeout
         self._tries = 0
+        self._troubles = 0
+        """In a row."""
         self._reasons: set[str] = set()
         self._reported = self._start
 
@@ -35,42 +38,77 @@ class Patience:
         return self._start + self._timeout - time.monotonic()
 
     def call(self, function: Callable[[], T]) -> T:
-        """The function's result. Raises NotReady with the last reason when the deadline has passed."""
+        """The function's result. Raises NotReady with the last reason when the deadline has passed; Terminated."""
         import tenacity  # a run with nothing to do asks once, and does not pay for the import
 
-        backoff = tenacity.wait_exponential(multiplier=0.1, max=1.8) + tenacity.wait_random(0, 0.2)
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Unavailable),
-            stop=lambda attempt: self.left <= 0 or signals.is_pending(),
-            wait=lambda attempt: max(0.0, min(backoff(attempt), self.left)),
-            sleep=signals.sleep,
+            stop=lambda attempt: self.left <= 0,
+            wait=self._pause,
+            sleep=lambda seconds: signals.sleep(seconds, for_trouble=True),
             before_sleep=self._report,
             after=self._count,
             reraise=True,
         )
         try:
-            return retrying(function)
+            result = retrying(function)
         except Unavailable as error:
             tries = "1 try" if self._tries == 1 else f"{self._tries} tries"
             raise NotReady(
                 f"the server was not ready within {self._timeout:g} s ({tries}): {error}",
                 error.hint or "look at the server's own log, and raise WAIT_TIMEOUT if it only needs more time",
             ) from error
+        self._troubles = 0
+        return result
 
     def _count(self, attempt: "tenacity.RetryCallState") -> None:
         self._tries += 1
+        self._troubles = 0 if isinstance(_reason(attempt), NotThere) else self._troubles + 1
+
+    def _pause(self, attempt: "tenacity.RetryCallState") -> float:
+        seconds = pause(_reason(attempt), time.monotonic() - self._start, self._troubles)
+        return max(0.0, min(seconds, self.left))
 
     def _report(self, attempt: "tenacity.RetryCallState") -> None:
         """Each new reason once, and a sign of life every ten seconds."""
-        error = attempt.outcome.exception() if attempt.outcome else None
+        error = _reason(attempt)
         reason = str(error)
         now = time.monotonic()
         if reason in self._reasons and now - self._reported < _REPORT_EVERY:
             return
-        hint = (
-            f"; {error.hint}" if isinstance(error, Unavailable) and error.hint and reason not in self._reasons else ""
-        )
+        hint = f"; {error.hint}" if error.hint and reason not in self._reasons else ""
         self._reasons.add(reason)
         self._reported = now
         passed, left = now - self._start, max(0.0, self.left)
         log.info("waiting", f"waiting: {reason} ({passed:.0f} s passed, {left:.0f} s left){hint}", reason=reason)
+
+
+class Once(Patience):
+    """No patience: Unavailable is the caller's to deal with."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def call(self, function: Callable[[], T]) -> T:
+        return function()
+
+
+def pause(error: Unavailable, waited: float, troubles: int) -> float:
+    """Seconds until the next try, after `waited` seconds and so many `troubles` in a row.
+
+    A server that is not there yet is asked every 100 ms or so, so that the token is there a moment after it; when it
+    stays away for over a minute, more and more slowly. One that answers with trouble is given time from the first on.
+    With jitter, so that a group of machines does not ask in step, neither by itself nor when it is told how long to
+    wait.
+    """
+    if isinstance(error, NotThere):
+        step = min(max(0.1, (waited - 60) / 60), _LONGEST)
+    else:
+        step = min(0.125 * 2 ** min(troubles, 9), _LONGEST)
+    by = random.random()  # noqa: S311 - nothing secret
+    return max(step * (0.5 + by), error.retry_after * (1 + by / 5))
+
+
+def _reason(attempt: "tenacity.RetryCallState") -> Unavailable:
+    error = attempt.outcome.exception() if attempt.outcome else None
+    return error if isinstance(error, Unavailable) else Unavailable(str(error))  # nothing else is tried again

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from init_job.errors import Unavailable
-from init_job.servers.http import MAX_ANSWER, Answer, Http, LostAnswer
+from init_job.servers.http import MAX_ANSWER, Answer, Http
 from tests.secured.forward_proxy import pump
 from tests.simulator import Simulator
 from tests.support import PASSWORD, environment, run_job, settings_for, started_job
@@ -175,7 +175,7 @@ def dribbling(head: bytes) -> Callable[[socket.socket], None]:
 def test_the_time_limit_is_for_the_whole_answer(head: bytes) -> None:
     with Peer(dribbling(head)) as peer:
         begun = time.monotonic()
-        with pytest.raises(LostAnswer, match=r"did not answer within 0\.3 s"):
+        with pytest.raises(Unavailable, match=r"did not answer within 0\.3 s"):
             asked(peer, timeout=LIMIT)
         assert LIMIT <= time.monotonic() - begun < 10 * LIMIT
 
@@ -320,7 +320,7 @@ def test_a_connection_with_half_an_answer_in_it_serves_no_other_request(rest: by
 
     with Peer(serve) as peer:
         http = Http(settings_for(peer.url, REQUEST_TIMEOUT=f"{LIMIT}s"))
-        with pytest.raises(LostAnswer):
+        with pytest.raises(Unavailable):
             http.get("/")
         given_up.set()
         assert http.get("/").body == b"OK"

@@ -3,9 +3,8 @@
 import re
 import socket
 import ssl
-import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,15 +15,16 @@ from requests.utils import get_environ_proxies, select_proxy
 from urllib3.exceptions import InsecureRequestWarning
 
 from init_job import log, signals
-from init_job.errors import ConfigurationError, Unavailable
+from init_job.errors import ConfigurationError, NotThere, Unavailable
 from init_job.settings import Settings
 
 MAX_ANSWER = 8 * 1024 * 1024  # bytes
+_LONGEST_SHARE = 2.0  # seconds
 _CHUNK = 64 * 1024
 
 
-class LostAnswer(Unavailable):
-    """The request may have been carried out: the connection broke or the time was up after it was sent."""
+class BrokenOff(NotThere):
+    """The connection broke."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,23 @@ class Answer:
     def content_type(self) -> str:
         return self.headers.get("content-type", "").split(";")[0].strip().lower()
 
+    @property
+    def retry_after(self) -> float:
+        """Seconds that the server, or a proxy, asks to be left alone; 0 when it does not say."""
+        text = self.headers.get("retry-after", "")
+        if text.isascii() and text.isdecimal():
+            return float(text)
+        if not text:
+            return 0.0
+        from email.utils import parsedate_to_datetime
+
+        try:
+            # Both by the server's clock.
+            until, now = (parsedate_to_datetime(date) for date in (text, self.headers.get("date", "")))
+            return max(0.0, (until - now).total_seconds())
+        except (ValueError, TypeError):
+            return 0.0
+
     def __str__(self) -> str:
         """For a message: `answered 404 (text/html: Sign in)`."""
         title = re.search(rb"<title[^>]*>(.*?)</title", self.body[:_CHUNK], re.IGNORECASE | re.DOTALL)
@@ -47,54 +64,101 @@ class Answer:
         return f"{self.url} answered {self.status} ({what})"
 
 
+class _Body:
+    """The content of a request, which leaves the machine only if it has not been called off."""
+
+    def __init__(self, content: bytes) -> None:
+        self._length = len(content)
+        self._content = [content]
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes]:
+        # Asked for once there is a connection, after the headers. Popping is atomic: one of the two threads gets it.
+        yield self._content.pop()
+
+    def call_off(self) -> bool:
+        """Whether nothing of it has left; from now on nothing will."""
+        try:
+            self._content.pop()
+        except IndexError:
+            return False
+        return True
+
+
 class Http:
-    """One session for the whole run: keep-alive, no `.netrc`, no redirects, no certificates but those asked for."""
+    """Requests with a limit in time, over one session for as long as it is good."""
 
     def __init__(self, settings: Settings) -> None:
         self._root = settings.url
         self._timeout = settings.request_timeout
-        self._session = requests.Session()
-        # Otherwise requests would put a password from .netrc in the place of our bearer token.
-        self._session.trust_env = False
-        self._session.headers = {"User-Agent": "chirpstack-init-job", "Accept-Encoding": "identity"}
-        if "https:" in (settings.url[:6].lower(), settings.health_url[:6].lower()):
-            self._session.mount("https://", _TlsAdapter(_tls_context(settings)))
-        self._connected = ""
+        is_tls = "https:" in (settings.url[:6].lower(), settings.health_url[:6].lower())
+        self._tls = _tls_context(settings) if is_tls else None
+        self._session = _Session(self._timeout, self._tls)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         return self.send("GET", path, headers)
 
     def send(
-        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, content: bytes | None = None
     ) -> Answer:
         """The answer, whatever its status, but for a redirect. `path` begins with a slash, or is a whole address.
 
-        Raises Unavailable: unreachable, broken off, too late, too long, redirected.
+        Raises Unavailable: unreachable, broken off, too late, too long, redirected; Terminated.
         """
         url = path if "://" in path else self._root + path
+        body = None if content is None else _Body(content)
+        session = self._session
+        error: Unavailable
+        cause: Exception | None = None
         try:
-            with signals.time_limit(self._timeout):
-                answer = self._send(method, url, headers or {}, body)
+            answer = signals.call(lambda: session.send(method, url, headers or {}, body), self._timeout)
         except signals.Overdue:
-            raise self._failed(LostAnswer(f"{url} did not answer within {self._timeout:g} s")) from None
-        except (requests.RequestException, OSError) as error:
-            raise self._failed(_explain(url, error)) from error
-        except Unavailable as error:
-            raise self._failed(error) from None
-        log.debug("request", f"{method} {url}: {answer.status}, {len(answer.body)} bytes", status=answer.status)
-        return answer
+            error = Unavailable(
+                f"{url} did not answer within {self._timeout:g} s", "look at the server's log, or raise REQUEST_TIMEOUT"
+            )
+        except (requests.RequestException, OSError) as failure:
+            error, cause = _explain(url, failure), failure
+        except Unavailable as unusable:
+            error = unusable
+        else:
+            log.debug("request", f"{method} {url}: {answer.status}, {len(answer.body)} bytes", status=answer.status)
+            return answer
+        # A connection with half an answer in it must not serve the next request; one that was given up may go on.
+        self._session = _Session(self._timeout, self._tls)
+        if body and body.call_off():
+            error.in_doubt = False
+        log.debug("request-failed", str(error))
+        raise error from cause
 
-    def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+
+class _Session:
+    """What may block, in a thread of its own: keep-alive, no `.netrc`, no redirects, no certificates but those asked
+    for."""
+
+    def __init__(self, timeout: float, tls: ssl.SSLContext | None) -> None:
+        self._timeout = timeout
+        self._requests = requests.Session()
+        # Otherwise requests would put a password from .netrc in the place of our bearer token.
+        self._requests.trust_env = False
+        self._requests.headers = {"User-Agent": "chirpstack-init-job", "Accept-Encoding": "identity"}
+        if tls:
+            self._requests.mount("https://", _TlsAdapter(tls))
+        self._connected = ""
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: _Body | None) -> Answer:
         proxies = get_environ_proxies(url)
         proxy = select_proxy(url, proxies)
-        origin = urlsplit(url)
+        origin = urlsplit(url).netloc
         if proxy and "@" in proxy:
             log.hide(proxy)
-        if origin.netloc != self._connected:
-            _look_up(url, proxy)
-        with self._session.request(
+        connect_timeout = self._timeout
+        if origin != self._connected:
+            connect_timeout = _share_of_an_address(self._timeout, url, proxy)
+        with self._requests.request(
             method, url, headers=dict(headers), data=body, proxies=proxies,
-            timeout=self._timeout, allow_redirects=False, stream=True,
+            timeout=(connect_timeout, self._timeout), allow_redirects=False, stream=True,
         ) as response:  # fmt: skip
             content = bytearray()
             for chunk in response.iter_content(_CHUNK):
@@ -107,18 +171,11 @@ class Http:
                     f"{url} answered {response.status_code}, a redirect to {target}",
                     "redirects are not followed: set CHIRPSTACK_URL to the address behind them",
                 )
-            self._connected = origin.netloc
             answer = Answer(url, response.status_code, response.headers, bytes(content))
         if hint := _hint_of_an_intermediary(answer, proxy):
-            raise Unavailable(str(answer), hint)
+            raise Unavailable(str(answer), hint, answer.retry_after)
+        self._connected = origin
         return answer
-
-    def _failed(self, error: Unavailable) -> Unavailable:
-        # A connection with half an answer in it must not serve the next request.
-        self._session.close()
-        self._connected = ""
-        log.debug("request-failed", str(error))
-        return error
 
 
 class _TlsAdapter(HTTPAdapter):
@@ -173,27 +230,19 @@ def _tls_reason(error: Exception) -> str:
     return re.sub(r"^\[[^]]*\] | \(_ssl\.c:\d+\)$", "", reason).replace("_", " ").lower()
 
 
-def _look_up(url: str, proxy: str | None) -> None:
-    """Resolve the name once where it can be interrupted: nothing ends a getaddrinfo in the main thread, and a
-    container's name server may take half a minute to say that a service is not there yet. Raises OSError."""
+def _share_of_an_address(timeout: float, url: str, proxy: str | None) -> float:
+    """Seconds for the connect to one of the addresses that the name has: one that swallows packets (IPv6 that is not
+    routed) must not hide the next one. Raises OSError when the name is not known."""
     address = proxy or url
-    outcome: list[OSError | None] = []
-
-    def look() -> None:
-        try:
-            host = urlsplit(address if "://" in address else f"//{address}").hostname
-            socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            outcome.append(None)
-        except OSError as error:
-            outcome.append(error)
-        except ValueError:
-            outcome.append(socket.gaierror(socket.EAI_NONAME, "not the name of a host"))
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    thread.join()
-    if outcome[0]:
-        raise requests.exceptions.ProxyError(outcome[0]) if proxy else outcome[0]
+    try:
+        host = urlsplit(address if "://" in address else f"//{address}").hostname
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise requests.exceptions.ProxyError(error) if proxy else error from None
+    except ValueError:
+        unknown = socket.gaierror(socket.EAI_NONAME, "not the name of a host")
+        raise requests.exceptions.ProxyError(unknown) if proxy else unknown from None
+    return timeout if len(found) == 1 else min(timeout / len(found), _LONGEST_SHARE)
 
 
 _SAYS_TLS = (
@@ -268,22 +317,22 @@ def _explain(url: str, error: Exception) -> Unavailable:
             else _CLIENT_CERTIFICATE,
         )  # fmt: skip
     if has(socket.gaierror):
-        return Unavailable(
+        return NotThere(
             f"{url}: the name {host} is not known (yet)",
             "in compose the host is the service's name, and both must be on one network",
         )
     if has(ConnectionRefusedError):
         local = host in ("localhost", "127.0.0.1", "::1")
-        return Unavailable(
+        return NotThere(
             f"{url}: connection refused",
             "inside a container localhost is the container itself: use the service's name" if local
             else f"is the server running, and is {port or scheme} its port?",
         )  # fmt: skip
     if has(requests.exceptions.ConnectTimeout):
-        return Unavailable(f"{url}: no connection within REQUEST_TIMEOUT", "is the host reachable from here?")
+        return NotThere(f"{url}: no connection: nothing answers there", "is the host reachable from here?")
     if has(requests.exceptions.Timeout, TimeoutError):
-        return LostAnswer(f"{url} did not answer in time", "look at the server's log, or raise REQUEST_TIMEOUT")
+        return Unavailable(f"{url} did not answer in time", "look at the server's log, or raise REQUEST_TIMEOUT")
     if has(requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError, OSError):
         hint = "the port may speak TLS: try https:// in CHIRPSTACK_URL" if scheme == "http" else _CLIENT_CERTIFICATE
-        return LostAnswer(f"{url}: the connection broke off ({type(chain[-1]).__name__})", hint)
+        return BrokenOff(f"{url}: the connection broke off ({type(chain[-1]).__name__})", hint)
     return Unavailable(f"{url}: no HTTP answer ({type(error).__name__})", _NOT_CHIRPSTACK)

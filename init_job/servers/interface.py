@@ -1,16 +1,20 @@
 """What the job asks of a ChirpStack, whichever generation it is.
 
-Every method may raise Unavailable (try again), and, once logged in, AccountError (the account may not do this) or
-ServerRefusal (the server said no). Nothing here tries again by itself.
+Whatever is transient is tried again, one request at a time, until the run's deadline: every method may raise NotReady
+then, and Terminated. Once logged in it may raise AccountError (the account may not do this) or ServerRefusal (the
+server said no).
 """
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from init_job.errors import ServerRefusal, Unavailable
+from init_job.servers.http import Http
 from init_job.values import Scope
+from init_job.wait import Patience
 
 PAGE = 5000
 """Entries asked for at once: few round trips, and with the longest names still half of the 4 MiB that v3's gateway
@@ -63,6 +67,20 @@ SIGNED_OTHERWISE = "it was signed with another secret: the server's secret was c
 KEY_DELETED = "its key was deleted on the server"
 
 
+P = ParamSpec("P")
+
+
+def patiently(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """A method that is tried again, besides its requests, when an answer to them cannot be understood."""
+
+    @functools.wraps(method)
+    def call(self: Any, /, *args: P.args, **options: P.kwargs) -> T:
+        patience: Patience = self._patience
+        return patience.call(lambda: method(self, *args, **options))
+
+    return call
+
+
 class Server(ABC):
     """One ChirpStack. `log_in` comes before everything but `probe` and `check_token`."""
 
@@ -71,9 +89,13 @@ class Server(ABC):
     version: str = ""
     """Known after a login, where the server tells it."""
 
+    def __init__(self, http: Http, patience: Patience) -> None:
+        self._http = http
+        self._patience = patience
+
     @abstractmethod
-    def probe(self) -> None:
-        """Returns when the API and its database answer. Raises NotThisApi or Unavailable otherwise."""
+    def probe(self) -> NotThisApi | None:
+        """Nothing when the API and its database answer; what speaks against this generation otherwise."""
 
     @abstractmethod
     def accepts(self, email: str, password: str) -> bool:
@@ -101,7 +123,7 @@ class Server(ABC):
 
     @abstractmethod
     def create_key(self, scope: ResolvedScope, name: str, read_only: bool) -> NewKey:
-        """Unavailable leaves open whether there is a new key now."""
+        """Sent once. Raises Unavailable, and its `in_doubt` tells whether there may be a new key now."""
 
     @abstractmethod
     def delete_key(self, key_id: str) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from init_job.errors import AccountError, ServerRefusal, Unavailable
-from init_job.servers.http import Answer, Http, LostAnswer
+from init_job.errors import AccountError, NotThere, ServerRefusal, Unavailable
+from init_job.servers.http import Answer, BrokenOff, Http
 from init_job.servers.interface import (
     KEY_DELETED,
     PAGE,
@@ -20,9 +20,11 @@ from init_job.servers.interface import (
     every_page,
     keys_of_name,
     only_match,
+    patiently,
 )
 from init_job.tokens import is_jwt
 from init_job.values import Scope, unsupported
+from init_job.wait import Patience
 
 _UNAUTHENTICATED = 16  # gRPC status codes, as they stand in the answers' `code`
 _NOT_FOUND = 5
@@ -43,20 +45,23 @@ class _Refused(Exception):
 class V3(Server):
     api = "v3"
 
-    def __init__(self, http: Http) -> None:
-        self._http = http
+    def __init__(self, http: Http, patience: Patience) -> None:
+        super().__init__(http, patience)
         self._session = ""
         self._lost_logins = 0
 
-    def probe(self) -> None:
+    @patiently
+    def probe(self) -> NotThisApi | None:
         """A login without e-mail: it asks the database and matches no user (contract §3.1)."""
         try:
-            self._call("POST", "/api/internal/login", {})
+            self._send("POST", "/api/internal/login", {})
+        except NotThisApi as refusal:
+            return refusal
         except _Refused as refused:
             if refused.code == _UNAUTHENTICATED and str(refused) == _LOGIN_REFUSED:
-                return
-            raise NotThisApi(f"the login answers {str(refused)!r}, as no ChirpStack v3 does") from None
-        raise NotThisApi("the login lets anybody in, as no ChirpStack v3 does")
+                return None
+            return NotThisApi(f"the login answers {str(refused)!r}, as no ChirpStack v3 does")
+        return NotThisApi("the login lets anybody in, as no ChirpStack v3 does")
 
     def accepts(self, email: str, password: str) -> bool:
         return bool(self._token_of_login(email, password))
@@ -65,17 +70,18 @@ class V3(Server):
         self._session = self._token_of_login(email, password)
         return bool(self._session)
 
+    @patiently
     def _token_of_login(self, email: str, password: str) -> str:
         """Empty when it is refused."""
         # v3.10 reads `username`, later ones `email`; an unknown field is ignored (contract §6).
         body = {"email": email, "username": email, "password": password}
         try:
-            token = self._call("POST", "/api/internal/login", body).get("jwt")
+            token = self._send("POST", "/api/internal/login", body).get("jwt")
         except _Refused as refused:
             if refused.code == _UNAUTHENTICATED:
                 return ""
             raise _refusal(refused) from None
-        except LostAnswer:
+        except BrokenOff:
             self._lost_logins += 1
             if self._lost_logins < _LOST_LOGINS:
                 raise
@@ -89,6 +95,7 @@ class V3(Server):
             raise Unavailable("the server answered the login with something that is no token")
         return token
 
+    @patiently
     def set_password(self, password: str) -> None:
         user = self._ask("GET", "/api/internal/profile").get("user")
         user_id = _string(user if isinstance(user, dict) else {}, "id")
@@ -104,6 +111,7 @@ class V3(Server):
                 "upgrade it to v3.13 or later, or make an admin account with an e-mail address and use that one",
             ) from None
 
+    @patiently
     def resolve(self, scope: Scope) -> ResolvedScope:
         if unsupported(self.api, scope):
             raise ServerRefusal(unsupported(self.api, scope), "correct API_KEY_SCOPE")
@@ -122,10 +130,12 @@ class V3(Server):
         ids = [_string(one, "id") for one in every_page(self._pages(path, {})) if one.get("name") == scope.ref]
         return ResolvedScope(scope.kind, only_match(scope.kind, scope.ref, ids))
 
+    @patiently
     def list_keys(self, scope: ResolvedScope, name: str) -> list[Key]:
         pages = self._pages("/api/internal/api-keys", _scope_fields(scope))
         return keys_of_name((Key(_string(one, "id"), _string(one, "name"), scope) for one in every_page(pages)), name)
 
+    @patiently
     def find_key(self, key_id: str) -> Key | None:
         for fields in ({"isAdmin": True}, {}):  # without any: all keys that are no admin's (contract §3.5)
             for one in every_page(self._pages("/api/internal/api-keys", fields)):
@@ -136,9 +146,14 @@ class V3(Server):
     def create_key(self, scope: ResolvedScope, name: str, read_only: bool) -> NewKey:
         if read_only:
             raise ServerRefusal("ChirpStack v3 has no read-only keys", "unset API_KEY_READ_ONLY")
-        answer = self._ask("POST", "/api/internal/api-keys", {"apiKey": {"name": name, **_scope_fields(scope)}})
+        try:
+            body = {"apiKey": {"name": name, **_scope_fields(scope)}}
+            answer = self._send("POST", "/api/internal/api-keys", body, self._session)
+        except _Refused as refused:
+            raise _refusal(refused) from None
         return NewKey(_string(answer, "id"), _string(answer, "jwtToken"))
 
+    @patiently
     def delete_key(self, key_id: str) -> None:
         try:
             self._call("DELETE", f"/api/internal/api-keys/{quote(key_id, safe='')}", token=self._session)
@@ -146,6 +161,7 @@ class V3(Server):
             if refused.code != _NOT_FOUND:
                 raise _refusal(refused) from None
 
+    @patiently
     def check_token(self, token: str, key_id: str) -> TokenStatus:
         """One call that any key may make since v3.12; before it depends on the kind of key (contract §3.8)."""
         reason = ""
@@ -189,7 +205,11 @@ class V3(Server):
             raise _refusal(refused) from None
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None, token: str = "") -> dict[str, Any]:
-        """The answer's JSON object. Raises _Refused, NotThisApi or Unavailable."""
+        """The answer's JSON object. Raises _Refused."""
+        return self._patience.call(lambda: self._send(method, path, body, token))
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None = None, token: str = "") -> dict[str, Any]:
+        """The same in one try. Raises _Refused, NotThisApi or Unavailable."""
         # Exactly one of the two authorization headers that v3 knows (contract §0.3), and the one that a proxy with
         # basic authentication leaves alone.
         headers = {"Grpc-Metadata-Authorization": f"Bearer {token}"} if token else {}
@@ -203,7 +223,7 @@ class V3(Server):
 def _read(answer: Answer) -> dict[str, Any]:
     """v3's answer, or what it says instead (contract §1, §1.2)."""
     if answer.status == 501 and not answer.body:
-        raise Unavailable(f"{answer.url} answered 501 without a body: ChirpStack v3 is starting")
+        raise NotThere(f"{answer.url} answered 501 without a body: ChirpStack v3 is starting")
     try:
         content = json.loads(answer.body)
     except (ValueError, RecursionError):

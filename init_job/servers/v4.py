@@ -20,9 +20,11 @@ from init_job.servers.interface import (
     every_page,
     keys_of_name,
     only_match,
+    patiently,
 )
 from init_job.tokens import is_jwt
 from init_job.values import Scope, unsupported
+from init_job.wait import Patience
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -55,26 +57,29 @@ class _Refused(Exception):
 class V4(Server):
     api = "v4"
 
-    def __init__(self, http: Http) -> None:
-        self._http = http
+    def __init__(self, http: Http, patience: Patience) -> None:
+        super().__init__(http, patience)
         self._session = ""
         self._before_4_8 = False
 
-    def probe(self) -> None:
+    @patiently
+    def probe(self) -> NotThisApi | None:
         """A login without e-mail: it asks the database and matches no user (contract §3.1)."""
         try:
-            self._call("InternalService/Login")
+            self._send("InternalService/Login")
+        except NotThisApi as refusal:
+            return refusal
         except _Refused as refused:
             if refused.status == _UNAUTHENTICATED and str(refused) == _LOGIN_REFUSED:
-                return
+                return None
             if refused.status == _UNAUTHENTICATED:
                 # It refuses a token, and the job sends none there (contract §0.4). No v3 answers gRPC-Web.
                 raise Unavailable(
                     f"the login answers {str(refused)!r}, as if a token had been sent with it",
                     "a proxy on the way adds an Authorization header of its own: it must not for ChirpStack",
                 ) from None
-            raise NotThisApi(f"the login answers {str(refused)!r}, as no ChirpStack v4 does") from None
-        raise NotThisApi("the login lets anybody in, as no ChirpStack v4 does")
+            return NotThisApi(f"the login answers {str(refused)!r}, as no ChirpStack v4 does")
+        return NotThisApi("the login lets anybody in, as no ChirpStack v4 does")
 
     def accepts(self, email: str, password: str) -> bool:
         return bool(self._token_of_login(email, password))
@@ -85,13 +90,14 @@ class V4(Server):
             self._ask_for_version()
         return bool(self._session)
 
+    @patiently
     def _token_of_login(self, email: str, password: str) -> str:
         """Empty when it is refused."""
         from init_job.servers import chirpstack_pb2 as pb  # 60 ms that a run with nothing to do does not spend
 
         request = pb.LoginRequest(email=email, password=password)
         try:
-            token = _parse(pb.LoginResponse, self._call("InternalService/Login", request)).jwt
+            token = _parse(pb.LoginResponse, self._send("InternalService/Login", request)).jwt
         except _Refused as refused:
             if refused.status == _UNAUTHENTICATED:
                 return ""
@@ -100,6 +106,7 @@ class V4(Server):
             raise Unavailable("the server answered the login with something that is no token")
         return token
 
+    @patiently
     def _ask_for_version(self) -> None:
         from init_job.servers import chirpstack_pb2 as pb
 
@@ -110,12 +117,14 @@ class V4(Server):
             # Unknown to servers before v4.8; told to admins only (contract §3.2).
             self._before_4_8 = refused.status == _UNIMPLEMENTED
 
+    @patiently
     def set_password(self, password: str) -> None:
         from init_job.servers import chirpstack_pb2 as pb
 
         user = _parse(pb.ProfileResponse, self._ask("InternalService/Profile")).user
         self._ask("UserService/UpdatePassword", pb.UpdateUserPasswordRequest(user_id=user.id, password=password))
 
+    @patiently
     def resolve(self, scope: Scope) -> ResolvedScope:
         from init_job.servers import chirpstack_pb2 as pb
 
@@ -145,6 +154,7 @@ class V4(Server):
             yield page.total_count, list(page.result)
             offset += PAGE
 
+    @patiently
     def list_keys(self, scope: ResolvedScope, name: str) -> list[Key]:
         keys = every_page(self._key_pages(scope))
         return keys_of_name((Key(key.id, key.name, scope, key.is_read_only) for key in keys), name)
@@ -161,6 +171,7 @@ class V4(Server):
             yield page.total_count, list(page.result)
             offset += PAGE
 
+    @patiently
     def find_key(self, key_id: str) -> Key | None:
         for scope in self._every_scope():
             for key in every_page(self._key_pages(scope)):
@@ -183,10 +194,14 @@ class V4(Server):
                 "upgrade the server to v4.17 or later, or unset API_KEY_READ_ONLY",
             )
         key = pb.ApiKey(name=name, is_admin=scope.kind == "admin", tenant_id=scope.id, is_read_only=read_only)
-        answer = self._ask("InternalService/CreateApiKey", pb.CreateApiKeyRequest(api_key=key))
+        try:
+            answer = self._send("InternalService/CreateApiKey", pb.CreateApiKeyRequest(api_key=key), self._session)
+        except _Refused as refused:
+            raise _refusal(refused) from None
         created = _parse(pb.CreateApiKeyResponse, answer)
         return NewKey(created.id, created.token)
 
+    @patiently
     def delete_key(self, key_id: str) -> None:
         from init_job.servers import chirpstack_pb2 as pb
 
@@ -196,6 +211,7 @@ class V4(Server):
             if refused.status != _NOT_FOUND:
                 raise _refusal(refused) from None
 
+    @patiently
     def check_token(self, token: str, key_id: str) -> TokenStatus:
         """Two calls that any key may make: the first since v4.3, the second until v4.15 (contract §3.8)."""
         reason = ""
@@ -220,7 +236,11 @@ class V4(Server):
             raise _refusal(refused) from None
 
     def _call(self, method: str, request: "Message | None" = None, token: str = "") -> bytes:
-        """The answer's message, undecoded. Raises _Refused, NotThisApi or Unavailable."""
+        """The answer's message, undecoded. Raises _Refused."""
+        return self._patience.call(lambda: self._send(method, request, token))
+
+    def _send(self, method: str, request: "Message | None" = None, token: str = "") -> bytes:
+        """The same in one try. Raises _Refused, NotThisApi or Unavailable."""
         # No header without a token: v4 reads it even where it asks for none (contract §0.4).
         headers = {**grpc_web.HEADERS, **({"Authorization": f"Bearer {token}"} if token else {})}
         body = grpc_web.frame(request.SerializeToString() if request else b"")

@@ -13,6 +13,7 @@ from init_job.servers.http import Http
 from init_job.servers.interface import Server
 from init_job.servers.v3 import V3
 from init_job.servers.v4 import V4
+from init_job.wait import Once
 from tests.simulator import Simulator
 from tests.simulator.state import parse_version
 from tests.support import settings_for
@@ -30,7 +31,7 @@ class Chirpstack:
     simulator: Simulator | None
 
     def connect(self) -> Server:
-        return detect(Http(settings_for(self.url)), "auto")
+        return detect(Http(settings_for(self.url)), Once(), "auto")
 
     def logged_in(self) -> Server:
         server = self.connect()

@@ -25,6 +25,7 @@ from init_job.servers.interface import ResolvedScope
 from init_job.servers.v3 import V3
 from init_job.servers.v4 import V4
 from init_job.values import Scope
+from init_job.wait import Once
 from tests.faults.conftest import Worlds
 from tests.faults.ledger import record, require
 from tests.faults.world import APIS, FULL, NAME, Api, World
@@ -266,7 +267,7 @@ JSON = st.recursive(
 @FUZZ
 def test_any_json_answer_is_read_or_an_error_of_the_domain(body: bytes, status: int, content_type: str) -> None:
     answer = Answer("http://s", status, {"content-type": content_type}, body)
-    call_everything(V3(Fake(answer)), [Scope("admin"), Scope("organization", "1"), Scope("organization", "x")])
+    call_everything(V3(Fake(answer), Once()), [Scope("admin"), Scope("organization", "1"), Scope("organization", "x")])
 
 
 PAGES = st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), max_size=3).map(
@@ -280,7 +281,7 @@ PAGES = st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), max_size=3
 @FUZZ
 def test_any_message_is_read_or_an_error_of_the_domain(message: bytes) -> None:
     answer = Answer("http://s", 200, {"content-type": GRPC}, unary(message))
-    call_everything(V4(Fake(answer)), [Scope("admin"), Scope("tenant", _ID), Scope("tenant", "x")])
+    call_everything(V4(Fake(answer), Once()), [Scope("admin"), Scope("tenant", _ID), Scope("tenant", "x")])
 
 
 def _signed(claims: Any) -> str:

@@ -1,4 +1,4 @@
-"""An exception that a signal raises may come at any place: what must not come of it."""
+"""Termination is noticed in one place, whatever the run is waiting for, and ends it once."""
 
 import subprocess
 import sys
@@ -13,14 +13,15 @@ from tests.faults.world import APIS, Api, Handle
 
 _ROOT = Path(__file__).parent.parent.parent
 _BEGIN = """
-import os, queue, signal, threading, time
+import os, signal, socket, threading, time
 from init_job import signals
 signals.install()
 def later(seconds, function):
     threading.Timer(seconds, function).start()
-def terminate():
-    os.kill(os.getpid(), signal.SIGTERM)
+def terminate(signum=signal.SIGTERM):
+    os.kill(os.getpid(), signum)
 """
+_FOR_EVER = "threading.Event().wait()"
 
 
 def python(program: str) -> str:
@@ -31,74 +32,87 @@ def python(program: str) -> str:
     return run.stdout.strip() or run.stderr
 
 
-def test_a_termination_that_a_destructor_swallows_comes_again() -> None:
-    assert "ended" in python("""
-class Slow:
-    def __del__(self):
-        terminate()
-        time.sleep(0.05)
-try:
-    slow = Slow()
-    del slow
-    time.sleep(5)
-    print("lost")
-except signals.Terminated:
-    print("ended")
-""")
-
-
-@pytest.mark.parametrize("what", ["terminate()", "None"])
-def test_nothing_is_raised_while_a_queue_is_locked(what: str) -> None:
-    """urllib3's pool is one: a lock that stays held would stop whoever uses the pool next."""
-    assert (
-        python(f"""
-pool = queue.Queue()
-later(0.1, lambda: {what})
-later(0.4, lambda: pool.put("free"))
-try:
-    with signals.time_limit(0.2):
-        got = pool.get()
-        time.sleep(5)
-except (signals.Terminated, signals.Overdue):
-    print("got", got, pool.mutex.acquire(blocking=False))
-""")
-        == "got free True"
-    )
-
-
-def test_a_time_limit_that_a_destructor_swallows_comes_again() -> None:
-    assert "overdue" in python("""
-class Slow:
-    def __del__(self):
-        time.sleep(0.3)
-try:
-    with signals.time_limit(0.1):
-        slow = Slow()
-        del slow
-        time.sleep(5)
-    print("lost")
-except signals.Overdue:
-    print("overdue")
-time.sleep(0.5)  # no alarm comes when the limit is gone
-""")
-
-
-@pytest.mark.parametrize("wait", ["with signals.time_limit(10): ours.recv(1)", "signals.sleep(10)"])
-def test_a_termination_that_interrupts_no_system_call_is_seen_within_a_second(wait: str) -> None:
-    """As one that comes just before the call. Here it meets another thread, so that the main one's call goes on."""
+@pytest.mark.parametrize("wait", [f"signals.call(lambda: {_FOR_EVER})", "signals.sleep(15)"])
+@pytest.mark.parametrize("thread", ["main_thread()", "current_thread()"])
+def test_a_termination_ends_a_wait_whichever_thread_it_meets(wait: str, thread: str) -> None:
+    """Met by another thread it interrupts no system call of the main one, as one that comes just before the call."""
     assert "ended True" in python(f"""
-import socket
-ours, theirs = socket.socketpair()
-def terminate_from_here():
-    ended_at.append(time.monotonic())
-    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 ended_at = []
-later(0.1, terminate_from_here)
+def terminate_there():
+    ended_at.append(time.monotonic())
+    signal.pthread_kill(threading.{thread}.ident, signal.SIGTERM)
+later(0.1, terminate_there)
 try:
     {wait}
 except signals.Terminated:
     print("ended", time.monotonic() - ended_at[0] < 1)
+os._exit(0)
 """)
+
+
+@pytest.mark.parametrize("begin", ["signals.call(print)", "signals.sleep(0)", "signals.shield().__enter__()"])
+def test_nothing_begins_after_a_termination(begin: str) -> None:
+    assert (
+        python(f"""
+terminate()
+try:
+    {begin}
+    print("begun")
+except signals.Terminated as terminated:
+    print(terminated.exit_code)
+""")
+        == "143"
+    )
+
+
+def test_a_call_that_takes_too_long_is_left_alone_and_has_no_say_in_what_follows() -> None:
+    assert python("""
+free = threading.Event()
+def slow():
+    free.wait()
+    return "slow"
+try:
+    signals.call(slow, 0.05)
+except signals.Overdue:
+    print("overdue")
+free.set()
+for number in range(100):
+    assert signals.call(lambda: number) == number
+print("served")
+""").split() == ["overdue", "served"]
+
+
+def test_what_a_call_raises_is_raised() -> None:
+    assert "ZeroDivisionError" in python("signals.call(lambda: 1 / 0)")
+
+
+def test_a_shield_puts_every_signal_off_and_the_first_one_counts() -> None:
+    assert python("""
+try:
+    with signals.shield():
+        terminate(signal.SIGINT)
+        signals.sleep(0.05)
+        for _ in range(100_000):  # more than the pipe holds
+            terminate()
+        print(signals.call(lambda: "done"))
+    print("lost")
+except signals.Terminated as terminated:
+    print(terminated.exit_code)
+""").split() == ["done", "130"]
+
+
+def test_a_wait_for_trouble_to_pass_is_not_shielded() -> None:
+    assert (
+        python("""
+later(0.1, terminate)
+try:
+    with signals.shield():
+        signals.sleep(15, for_trouble=True)
+except signals.Terminated:
+    print("ended")
+""")
+        == "ended"
+    )
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -167,31 +181,17 @@ sys.stderr = Stream()
 os.environ["CHIRPSTACK_URL"] = "http://127.0.0.1:1"
 code = cli.main(["check", "--token-file", "/nowhere/token"])
 terminate()
-time.sleep(0.5)
 print(code)
 """).split() == ["6", "6"]
 
 
-def test_a_second_exception_never_takes_the_place_of_the_result() -> None:
-    """Whenever the alarm rings again after the first one."""
-    assert (
-        python("""
-import logging
-from init_job import cli, log
-log.configure = lambda *_: logging.disable()
-signals._TICK = 0.00005
-def outcome(options):
-    with signals.shield():
-        terminate()
-        signals._ring_within(0.001)
-        time.sleep(0.002)
-cli._outcome = outcome
-codes = set()
-for _ in range(500):
-    codes.add(cli.main([]))
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signals._pending = None
-print(codes)
-""")
-        == "{143}"
-    )
+def test_a_storm_of_signals_ends_a_run_once(worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        run = world.start(CHIRPSTACK_URL="http://127.0.0.1:1")
+        run.wait_for("connection refused")
+        for _ in range(50):
+            run.signal(SIGTERM)
+        result = run.wait()
+        assert result.code == 143, result.log
+        assert result.err.splitlines()[-1].endswith("exit 143: ended by SIGTERM")
+        assert result.err.count("ended by") == 1
