@@ -5,12 +5,13 @@ keys deleted. From the create to the state, termination is put off.
 """
 
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 
 from init_job import log, signals
-from init_job.errors import AccountError, InitJobError, NotReady, OutputError, ServerRefusal, TokenError, Unavailable
+from init_job.decide import Create
+from init_job.errors import AccountError, InitJobError, OutputError, ServerRefusal, TokenError, Unavailable
 from init_job.job import Job, now
+from init_job.outputs.interface import Output
 from init_job.servers.interface import Key, NewKey, ResolvedScope
 from init_job.state import Intent, MadeKey, State
 from init_job.tokens import Kind, read_claims
@@ -21,56 +22,73 @@ _RIVAL_PATIENCE = 3.0  # seconds
 class Creation:
     """One key of the name and scope that the settings ask for."""
 
-    def __init__(self, job: Job, scope: ResolvedScope, known: list[Key], doomed: tuple[str, ...] = ()) -> None:
-        """`known` are the keys of the name there are; `doomed` the ids among them to delete in the end."""
+    def __init__(self, job: Job, scope: ResolvedScope, known: tuple[str, ...], decision: Create) -> None:
+        """`known` are the ids of the keys of the name there are."""
         self._job = job
         self._scope = scope
-        self._known = {key.id for key in known}
-        self._doomed = doomed
-        self._tried = False
-        self._unanswered = False
-        """A create of this run had no answer: the server may carry it out even when the run has ended."""
+        self._known = frozenset(known)
+        self._decision = decision
+        self._before = job.memory.state
+        asked = job.settings
+        self._intent = Intent(asked.key_name, str(asked.scope), asked.url, tuple(sorted(known)), decision.delete)
+        self._intended = replace(self._before, intent=self._intent)
+        self._is_watching = False
+        """A create of this run had no answer."""
+        self._then = self._before
+        """What to remember should the run end now: as before when nothing can have been made, as intended when there
+        may be a key whose token nobody has (a create without an answer may be carried out even when the run has
+        ended), or the key that was made."""
 
     def run(self) -> MadeKey:
         """Raises OutputError before anything is created, and whatever the server or another job give reason for."""
-        job, asked = self._job, self._job.settings
+        job = self._job
         job.prove_outputs()
-        intent = Intent(asked.key_name, str(asked.scope), asked.url, tuple(sorted(self._known)), self._doomed)
         try:
-            job.memory.save(replace(job.memory.state, intent=intent))
+            job.memory.save(self._intended)
         except OSError as error:
             raise OutputError(
                 f"the state file cannot be written: {error.strerror}",
                 "free some space on the volume, or check its file system",
             ) from error
-        made = job.patience.call(self._attempt)
-        finish(job, self._doomed, self._unanswered)
+        try:
+            made = job.patience.call(self._attempt)
+            for key_id in self._decision.delete:
+                job.delete_key(key_id)
+            self._then = self._remembering(made, ())
+        finally:
+            job.memory.save_if_possible(self._then)
         return made
 
     def _attempt(self) -> MadeKey:
-        """Create, and bring the token to disk. Unavailable: maybe there is a key now that nobody knows the token of."""
+        """Create, and bring the token to disk. Unavailable: the create had no answer."""
         server, asked = self._job.server, self._job.settings
-        if self._tried:
+        if self._then == self._intended:
             for key in server.list_keys(self._scope, asked.key_name):
                 if key.id not in self._known:
-                    log.info("unread", f"deleting key {key.id}: the answer with its token was lost", id=key.id)
-                    server.delete_key(key.id)
-        self._tried = True
+                    self._job.delete_key(key.id, "the answer with its token was lost")
         with signals.shield():
+            earlier, self._then = self._then, self._intended
             try:
                 new = server.create_key(self._scope, asked.key_name, asked.read_only)
             except (AccountError, ServerRefusal):
-                self._forget_intent()
+                self._then = earlier
                 raise
-            except Unavailable:
-                self._unanswered = True
+            except Unavailable as error:
+                if not error.in_doubt:
+                    self._then = earlier
                 raise
             log.hide(new.token)
+            log.info("created", f"made key {new.id} on the server: {self._decision.because}", id=new.id)
             try:
-                return self._to_disk(new)
-            except InitJobError as error:
-                self._undo(new, error)
+                made = self._to_disk(new)
+            except InitJobError:
+                if self._is_undone(new):
+                    self._then = earlier
                 raise
+            self._is_watching = earlier == self._intended
+            self._then = self._remembering(made, self._decision.delete)
+            self._job.memory.save_if_possible(self._then)
+            return made
 
     def _to_disk(self, new: NewKey) -> MadeKey:
         job = self._job
@@ -80,28 +98,26 @@ class Creation:
                 f"the server answered the create of a key with {claims.kind.value}, not with the new key's token",
                 "is something between the job and the server that changes its answers?",
             )
-        listed = job.list_keys(self._scope)
+        listed = job.server.list_keys(self._scope, job.settings.key_name)
         self._look_at(new, listed)
         self._give_way_to_rivals(new, listed)
-        status = job.check(new.token)
+        status = job.server.check_token(new.token, new.id, self._scope)
         if not status.works:
             raise ServerRefusal(
                 f"the server does not accept the token that it has just made: {status.reason}",
                 "do several servers with different secrets answer at CHIRPSTACK_URL?",
             )
-        made = replace(job.made_key(new.id), created=now())
+        made = replace(job.made_key(new.id, self._scope), created=now())
         written = job.write_outputs(new.token, made)
-        remember(job, made, self._doomed, self._known if self._unanswered else None)
         log.debug("written", f"wrote the token to {', '.join(written)}", id=new.id, outputs=written)
         return made
 
     def _look_at(self, new: NewKey, listed: list[Key]) -> None:
         """The list shows what was made: v4 before 4.17 silently drops is_read_only (contract §0.6)."""
-        asked = self._job.settings
         found = next((key for key in listed if key.id == new.id), None)
         if found is None:
             raise ServerRefusal(f"the new key is not listed under {self._scope}", "look at the server's log")
-        if found.read_only != asked.read_only:
+        if found.read_only != self._job.settings.read_only:
             raise ServerRefusal(
                 "the server made a key that is not read-only",
                 "upgrade it to v4.17 or later, or unset API_KEY_READ_ONLY",
@@ -121,43 +137,37 @@ class Creation:
                     "give each job an API_KEY_NAME of its own, or let them share one volume",
                 )
             signals.sleep(0.1)
-            listed = self._job.list_keys(self._scope)
+            listed = self._job.server.list_keys(self._scope, self._job.settings.key_name)
 
-    def _undo(self, new: NewKey, error: InitJobError) -> None:
+    def _is_undone(self, new: NewKey) -> bool:
         """No key is left behind, unless some output holds its token by now: then the next run completes the others."""
-        if isinstance(error, OutputError) and any(saved.token == new.token for saved in self._job.saved_tokens()):
-            return
-        if isinstance(error, NotReady):
-            return  # the next run finds the key through the intent
+        if any(_holds(output, new.token) for output in self._job.outputs):
+            return False
         try:
-            self._job.server.delete_key(new.id)
-            self._forget_intent()
-        except (InitJobError, Unavailable) as failed:
+            self._job.delete_key(new.id, "it came to nothing")
+        except InitJobError as failed:
             log.warning(
                 "left-behind", f"key {new.id} could not be deleted again ({failed}): the next run does it", id=new.id
             )
+            return False
+        return True
 
-    def _forget_intent(self) -> None:
-        if not self._unanswered:
-            memory = self._job.memory
-            memory.save_if_possible(replace(memory.state, intent=None))
-
-
-def remember(job: Job, made: MadeKey, doomed: tuple[str, ...] = (), watched: Iterable[str] | None = None) -> None:
-    """The key is in the outputs. What is left for later stays an intent: keys to delete, and after a create without
-    an answer a look at what is there besides the made key and the `watched` ones that were there before."""
-    asked, intent = job.settings, None
-    if doomed or watched is not None:
-        known = {*doomed, *(watched or ()), made.id}
-        intent = Intent(asked.key_name, str(asked.scope), asked.url, tuple(sorted(known)), doomed)
-    job.memory.save_if_possible(State(made, intent))
+    def _remembering(self, made: MadeKey, doomed: tuple[str, ...]) -> State:
+        """The key is in the outputs. What is left to do stays an intent: keys to delete, and after a create without an
+        answer a look at what is there besides."""
+        intent = replace(self._intent, known=tuple(sorted({*self._known, made.id})), doomed=doomed)
+        return remembering(self._before, made, intent if doomed or self._is_watching else None)
 
 
-def finish(job: Job, doomed: tuple[str, ...], watching: bool = False) -> None:
-    """Delete what the new key replaces."""
-    for key_id in doomed:
-        job.delete_key(key_id)
-    if doomed:
-        state = job.memory.state
-        left = replace(state.intent, doomed=()) if state.intent and watching else None
-        job.memory.save_if_possible(replace(state, intent=left))
+def remembering(before: State, made: MadeKey, intent: Intent | None = None) -> State:
+    """The key whose token is in the outputs, and those that were made under other settings and stay. Another one of
+    the same name and scope is not remembered: it is gone, or the user wants to keep it (ON_LOST_TOKEN=add)."""
+    left = tuple(one for one in before.made if one.id != made.id and one.identity != made.identity)
+    return State(made, left, intent)
+
+
+def _holds(output: Output, token: str) -> bool:
+    try:
+        return output.text() == token
+    except OutputError:
+        return False  # as when its volume has gone: it cannot be relied on

@@ -1,7 +1,7 @@
 """What every command works with: the outputs, the state, the server, and one deadline for all of it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from init_job.outputs.json_file import JsonFile
 from init_job.outputs.token_file import TokenFile
 from init_job.servers.detect import GENERATIONS, detect
 from init_job.servers.http import Http
-from init_job.servers.interface import Key, ResolvedScope, Server, TokenStatus
+from init_job.servers.interface import ResolvedScope, Server, TokenStatus
 from init_job.settings import Settings
 from init_job.state import MadeKey, State, StateFile
 from init_job.tokens import read_claims
@@ -30,8 +30,12 @@ class SavedToken:
 
 
 class Job:
-    def __init__(self, settings: Settings) -> None:
+    """`may_change` is the command's: without it nothing below changes anything, on the server, on disk, in the
+    account. All that does goes through `_change`, but for the create itself, which no such command comes to."""
+
+    def __init__(self, settings: Settings, may_change: bool = True) -> None:
         self.settings = settings
+        self.may_change = may_change
         self.patience = Patience(settings.wait_timeout)
         self.outputs = [
             Output(form, path, settings.file_mode)
@@ -52,14 +56,17 @@ class Job:
     @property
     def server(self) -> Server:
         if self._server is None:
-            self._server = self._connect()
+            asked = self.settings
+            self._server = detect(self._http, self.patience, asked.api, self._likely_api, asked.health_url)
+            api = self._server.api
+            log.info("ready", f"ChirpStack {api} at {asked.url} is ready", api=api)
         return self._server
 
     @contextlib.contextmanager
-    def remembering(self, read_only: bool) -> Iterator[None]:
+    def remembering(self) -> Iterator[None]:
         """The state file: locked for this job, or only looked at."""
         path = next((state.path_beside(output.path) for output in self.outputs if not output.is_stdout), "")
-        if not path or read_only:
+        if not path or not self.may_change:
             self.memory = StateFile(state.peek(path) if path else State())
             yield
             return
@@ -83,45 +90,46 @@ class Job:
         made, asked = self.memory.state.key, self.settings
         if made is None or self.memory.state.intent is not None or [one.key_id for one in saved] != [made.id]:
             return None
-        same = (made.server, made.name, made.scope, made.read_only) == (
-            asked.url, asked.key_name, str(asked.scope), asked.read_only,
-        )  # fmt: skip
+        same = (made.identity, made.read_only) == (identity(asked), asked.read_only)
         return made if same else None
 
     def still_works(self, made: MadeKey, saved: SavedToken) -> bool:
         """One request when it does. Any doubt is a no: then the server is waited for and asked for everything."""
-        if self.settings.health_url or self.settings.api not in ("auto", made.api):
-            return self.check(saved.token).works
-        try:
-            return GENERATIONS[made.api](self._http, Once()).check_token(saved.token, made.id).works
-        except Unavailable:
-            return self.check(saved.token).works
+        scope = ResolvedScope(made.scope.partition(":")[0], made.scope_id)
+        if not self.settings.health_url and self.settings.api in ("auto", made.api):
+            try:
+                return GENERATIONS[made.api](self._http, Once()).check_token(saved.token, made.id, scope).works
+            except Unavailable:
+                pass
+        return self.check(saved, scope).works
 
-    def _connect(self) -> Server:
-        settings, likely = self.settings, self._likely_api
-        server = detect(self._http, self.patience, settings.api, likely, settings.health_url)
-        log.info("ready", f"ChirpStack {server.api} at {settings.url} is ready", api=server.api)
-        return server
+    def check(self, saved: SavedToken, scope: ResolvedScope | None = None) -> TokenStatus:
+        """`scope` is where the key is, as far as that is known."""
+        api = read_claims(saved.token).api
+        if api != self.server.api:
+            return TokenStatus(False, f"it is a token of ChirpStack {api}, and the server is {self.server.api}")
+        return self.server.check_token(saved.token, saved.key_id, scope)
 
     def log_in(self) -> None:
         """Raises ConfigurationError without a password, AccountError when it is refused."""
         email, password, initial = self.settings.email, self.settings.password, self.settings.initial_password
         self.need_password()
-        server = self.server
-        if server.log_in(email, password):
-            self._warn_of_default_password()
-            return
-        if initial and server.log_in(email, initial):
-            server.set_password(password)
-            log.info("password-set", f"set CHIRPSTACK_PASSWORD as the password of {email}", account=email)
-            if server.log_in(email, password):
-                self._warn_of_default_password()
+        if not self.server.log_in(email, password):
+            if initial and self.server.log_in(email, initial):
+                self._change(
+                    f"set CHIRPSTACK_PASSWORD as the password of {email}", "password-set",
+                    lambda: self.server.set_password(password),
+                )  # fmt: skip
                 return
-        raise AccountError(
-            f"the server refused the login of {email}" + (", with the initial password as well" if initial else ""),
-            "check CHIRPSTACK_EMAIL and CHIRPSTACK_PASSWORD; an account that signs in with OpenID Connect only has no "
-            "password here: use a local one",
-        )
+            # Another job may have set it between the two.
+            if not initial or not self.server.log_in(email, password):
+                raise AccountError(
+                    f"the server refused the login of {email}"
+                    + (", with the initial password as well" if initial else ""),
+                    "check CHIRPSTACK_EMAIL and CHIRPSTACK_PASSWORD; an account that signs in with OpenID Connect only "
+                    "has no password here: use a local one",
+                )
+        self._warn_of_default_password()
 
     def _warn_of_default_password(self) -> None:
         """Everybody knows admin/admin. It costs a login where the job itself uses another account."""
@@ -130,7 +138,7 @@ class Job:
         default, (email, password) = "admin", (self.settings.email, self.settings.password)
         try:
             answers = password == default if email == default else self.server.accepts(default, default)
-        except (InitJobError, Unavailable):
+        except InitJobError:
             return  # a warning is not worth a failure
         if answers:
             log.warning(
@@ -142,32 +150,42 @@ class Job:
     def need_password(self) -> None:
         if not self.settings.password:
             raise ConfigurationError(
-                "CHIRPSTACK_PASSWORD is not set, and without a login there is no telling which key a token belongs to",
+                "CHIRPSTACK_PASSWORD is not set, and without a login there is no way to make a key, nor to tell which "
+                "key a token belongs to",
                 "set CHIRPSTACK_PASSWORD, or CHIRPSTACK_PASSWORD_FILE to a file with the password",
             )
 
-    def list_keys(self, scope: ResolvedScope) -> list[Key]:
-        return self.server.list_keys(scope, self.settings.key_name)
+    def delete_key(self, key_id: str, because: str = "") -> None:
+        why = f": {because}" if because else ""
+        self._change(f"delete key {key_id}{why}", "deleted", lambda: self.server.delete_key(key_id), id=key_id)
 
-    def delete_key(self, key_id: str) -> None:
-        self.server.delete_key(key_id)
-        log.info("deleted", f"deleted key {key_id} on the server", id=key_id)
+    def _change(self, what: str, event: str, action: Callable[[], object], **fields: str) -> None:
+        if not self.may_change:
+            log.info("would", f"would {what}", **fields)
+            return
+        action()
+        log.info(event, f"done: {what}", **fields)
 
-    def check(self, token: str) -> TokenStatus:
-        return self.server.check_token(token, read_claims(token).key_id)
-
-    def made_key(self, key_id: str) -> MadeKey:
+    def made_key(self, key_id: str, scope: ResolvedScope) -> MadeKey:
         """What to remember of a key made under these settings."""
-        asked, server, before = self.settings, self.server, self.memory.state.key
-        created = before.created if before and before.id == key_id else ""
+        asked, server = self.settings, self.server
+        created = next((made.created for made in self.memory.state.made if made.id == key_id), "")
         return MadeKey(
-            key_id, asked.key_name, str(asked.scope), asked.read_only, asked.url, server.api, server.version, created
-        )
+            key_id, asked.key_name, str(asked.scope), scope.id, asked.read_only, asked.url, server.api, server.version,
+            created,
+        )  # fmt: skip
 
     def write_outputs(self, token: str, made: MadeKey) -> list[str]:
         """Names of the outputs that had to change. Raises OutputError."""
+        if not self.may_change:
+            return self.lacking
         issued = IssuedKey(token, made.id, made.name, made.scope, made.read_only, made.server, made.api, made.version)
         return [str(output) for output in self.outputs if output.write(issued)]
+
+    def empty_outputs(self, kept: set[str]) -> list[str]:
+        """Names of the outputs from which the token is removed; the `kept` tokens stay. Raises OutputError."""
+        held = [output for output in self.outputs if (token := output.text()) and token not in kept]
+        return [str(output) for output in held if not self.may_change or output.remove()]
 
     def prove_outputs(self) -> None:
         """With a key as large as one gets. Raises OutputError."""
@@ -178,13 +196,18 @@ class Job:
             output.prove_writable(issued)
 
 
+def identity(asked: Settings) -> tuple[str, str, str]:
+    return asked.url, asked.key_name, str(asked.scope)
+
+
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def age(made: MadeKey) -> float:
-    """Seconds since the key was made; endless when that is not known."""
+    """Seconds since the key was made; endless when that is not known, as when a clock was wrong at the time."""
     try:
-        return (datetime.now(UTC) - datetime.fromisoformat(made.created)).total_seconds()
+        seconds = (datetime.now(UTC) - datetime.fromisoformat(made.created)).total_seconds()
     except (ValueError, TypeError):
         return float("inf")
+    return seconds if seconds >= 0 else float("inf")

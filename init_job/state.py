@@ -1,7 +1,7 @@
 """The state file: which key this job made, what it was about to do when it was killed, and the lock.
 
 `.NAME.state` beside the first output file, without any secret in it:
-`{"format": 1, "key": {…} or null, "intent": {…} or null}` on one line.
+`{"format": 2, "key": {…} or null, "left": [{…}, …], "intent": {…} or null}` on one line.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from init_job import log, signals
 from init_job.errors import NotReady
 from init_job.outputs import files
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,18 @@ class MadeKey:
     name: str
     scope: str
     """As the settings said it, for a comparison without a question to the server."""
+    scope_id: str
+    """Of the tenant, organization or application; empty for admin."""
     read_only: bool
     server: str
     api: str
     version: str
     created: str
     """RFC 3339, by this machine's clock."""
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        return self.server, self.name, self.scope
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,13 @@ class Intent:
 @dataclass(frozen=True)
 class State:
     key: MadeKey | None = None
+    left: tuple[MadeKey, ...] = ()
+    """Keys that this job made before, under other settings, and that it left."""
     intent: Intent | None = None
+
+    @property
+    def made(self) -> tuple[MadeKey, ...]:
+        return (*((self.key,) if self.key else ()), *self.left)
 
 
 class StateFile:
@@ -194,7 +206,10 @@ def _read(fd: int, path: str) -> State:
 def _parse(content: dict[str, object]) -> State:
     if content["format"] != _FORMAT:
         raise ValueError
-    return State(_record(MadeKey, content["key"]), _record(Intent, content["intent"]))
+    if not isinstance(content["left"], list):
+        raise TypeError
+    left = tuple(made for one in content["left"] if (made := _record(MadeKey, one)))
+    return State(_record(MadeKey, content["key"]), left, _record(Intent, content["intent"]))
 
 
 R = TypeVar("R", MadeKey, Intent)
@@ -203,13 +218,19 @@ R = TypeVar("R", MadeKey, Intent)
 def _record(kind: type[R], content: object) -> R | None:
     if content is None:
         return None
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or content.get("api", "v4") not in ("v3", "v4"):
         raise TypeError
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
     for field in fields(kind):
         value = values[field.name]
         # str, bool, or a tuple of str
         expected = get_origin(field.type) or field.type
-        if not isinstance(value, expected) or (expected is tuple and not all(isinstance(v, str) for v in value)):  # type: ignore[arg-type]
+        texts = value if expected is tuple else (value,) if expected is str else ()
+        if not isinstance(value, expected) or not all(_is_text(text) for text in texts):  # type: ignore[arg-type]
             raise TypeError
     return kind(**values)  # type: ignore[arg-type]
+
+
+def _is_text(value: object) -> bool:
+    """What the job writes itself: nothing longer or stranger comes out of it."""
+    return isinstance(value, str) and len(value) <= 4096 and value.isprintable()

@@ -1,52 +1,44 @@
 """What there is: the keys of the name, the saved tokens, and what an interrupted run left behind."""
 
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
 
 from init_job import log
+from init_job.decide import Saved, There
+from init_job.errors import AccountError
 from init_job.job import Job, SavedToken
-from init_job.servers.interface import Key, ResolvedScope
+from init_job.servers.interface import KEY_DELETED, Key, ResolvedScope, TokenStatus
 from init_job.state import Intent
 
 
-@dataclass(frozen=True)
-class Saved:
-    """A saved token and what the server and the state file say about it."""
-
-    key_id: str
-    works: bool
-    token: str = field(default="", repr=False)
-    output: str = "the output"
-    reason: str = ""
-    """Why it does not work."""
-    made_here: bool = False
-    """The state file says that this job made it, under whatever settings."""
-
-
-@dataclass(frozen=True)
-class Survey:
-    scope: ResolvedScope
-    keys: list[Key]
-    """Of the name and scope that the settings ask for."""
-    saved: list[Saved]
-    """The distinct tokens in the order in which outputs are written: of an interrupted rotation the new one first."""
-    doomed: tuple[str, ...]
-    """Keys whose new token an interrupted run has put in place: still to be deleted."""
-
-
-def survey(job: Job, tokens: list[SavedToken], dry_run: bool) -> Survey:
+def survey(job: Job, tokens: list[SavedToken]) -> tuple[ResolvedScope, There]:
     """Ask the server, logged in. Keys that an interrupted run made and whose token nobody has are deleted."""
-    scope = job.server.resolve(job.settings.scope)
-    keys = job.list_keys(scope)
-    saved = [_look_at(job, token) for token in tokens]
+    asked, memory = job.settings, job.memory
+    scope = job.server.resolve(asked.scope)
+    keys = job.server.list_keys(scope, asked.key_name)
+    ids = {key.id for key in keys}
+    saved = tuple(_look_at(job, token, scope, ids) for token in tokens)
     intent = _matching_intent(job)
     unread, doomed = leftovers(keys, saved, intent)
-    for key_id in () if dry_run else unread:
-        log.info("unread", f"deleting key {key_id}: an interrupted run made it, and its token is not saved", id=key_id)
-        job.delete_key(key_id)
-    return Survey(scope, [key for key in keys if key.id not in unread], saved, doomed)
+    for key_id in unread:
+        job.delete_key(key_id, "an interrupted run made it, and its token is not saved")
+    if intent:
+        # Done with it: a key of the name that somebody makes from now on is none of ours.
+        left = replace(intent, known=tuple(sorted(ids)), doomed=doomed) if doomed else None
+        memory.save_if_possible(replace(memory.state, intent=left))
+    there = There(
+        tuple(key for key in keys if key.id not in unread),
+        saved,
+        frozenset(made.id for made in memory.state.made),
+        doomed,
+    )
+    return scope, there
 
 
-def leftovers(keys: list[Key], saved: list[Saved], intent: Intent | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def leftovers(
+    keys: Sequence[Key], saved: Sequence[Saved], intent: Intent | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What an interrupted run left: (made by it and never read, to be deleted since its new token is in place)."""
     if intent is None:
         return (), ()
@@ -56,11 +48,21 @@ def leftovers(keys: list[Key], saved: list[Saved], intent: Intent | None) -> tup
     return unread, tuple(key.id for key in keys if key.id in intent.doomed and replaced)
 
 
-def _look_at(job: Job, token: SavedToken) -> Saved:
-    status = job.check(token.token)
-    made = job.memory.state.key
-    made_here = made is not None and made.id == token.key_id
-    return Saved(token.key_id, status.works, token.token, token.output, status.reason, made_here)
+def _look_at(job: Job, token: SavedToken, scope: ResolvedScope, ids: set[str]) -> Saved:
+    status = job.check(token, scope)
+    key = None
+    made_here = any(made.id == token.key_id for made in job.memory.state.made)
+    if (
+        token.key_id not in ids
+        and not made_here
+        and (status.works or (status.reason == KEY_DELETED and not job.server.sees_every_token))
+    ):
+        with contextlib.suppress(AccountError):  # only a global admin may see every key
+            key = job.server.find_key(token.key_id)
+        if key:
+            # v3 before v3.12 has no call for an application's key that works for all of them (contract §3.8).
+            status = TokenStatus(True)
+    return Saved(token.key_id, status.works, token.token, token.output, status.reason, key)
 
 
 def _matching_intent(job: Job) -> Intent | None:

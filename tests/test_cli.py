@@ -291,10 +291,11 @@ def test_check_says_whether_the_saved_token_works(chirpstack: Simulator, site: S
 
 
 def test_check_tells_another_keys_token_when_it_may_log_in(chirpstack: Simulator, site: Site) -> None:
-    site.token_file.write_text(chirpstack.add_key("grafana")[1])
+    other, token = chirpstack.add_key("grafana")
+    site.token_file.write_text(token)
     run = site.run("check")
     assert run.code == 5
-    assert f"it is key 'grafana' in scope admin, not '{NAME}'" in run.error
+    assert f"it is key 'grafana' in scope admin (id {other}), not '{NAME}'" in run.error
     assert site.run("check", API_KEY_NAME="grafana").code == 0
     assert site.run("check", CHIRPSTACK_PASSWORD="").code == 0
 

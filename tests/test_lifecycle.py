@@ -280,7 +280,7 @@ def test_check_says_why_a_token_does_not_work(chirpstack: Simulator, site: Site)
     for content, reason in {
         token: "its key was deleted",
         jwt(dict(ours)): "signed with another secret",
-        jwt(dict(theirs)): f"one of ChirpStack {'v4' if v3 else 'v3'}, and the server is {'v3' if v3 else 'v4'}",
+        jwt(dict(theirs)): f"a token of ChirpStack {'v4' if v3 else 'v3'}, and the server is {'v3' if v3 else 'v4'}",
         jwt({"typ": "user", "exp": int(time.time()) - 5 * hour}): "login token that expired 5 hours ago",
         jwt({"sub": "user", "exp": int(time.time()) + 5 * hour}): "login token that ends in 5 hours",
         jwt({"sub": "1234567890"}): "ChirpStack did not make",

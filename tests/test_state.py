@@ -11,7 +11,8 @@ from init_job import state
 from init_job.errors import NotReady
 from init_job.state import Intent, MadeKey, State
 
-MADE = MadeKey("id", "grafana", "admin", False, "http://x", "v4", "4.19.0", "2026-01-01T00:00:00+00:00")
+MADE = MadeKey("id", "grafana", "admin", "", False, "http://x", "v4", "4.19.0", "2026-01-01T00:00:00+00:00")
+OLD = MadeKey("old", "grafana", "tenant:x", "x-id", True, "http://x", "v4", "4.19.0", "")
 INTENT = Intent("grafana", "admin", "http://x", ("a", "b"), ("a",))
 
 
@@ -25,10 +26,10 @@ def test_the_state_file_is_beside_the_output() -> None:
     assert state.path_beside("token") == ".token.state"
 
 
-@pytest.mark.parametrize("remembered", [State(MADE, INTENT), State(MADE), State(None, INTENT)])
+@pytest.mark.parametrize("remembered", [State(MADE, (OLD,), INTENT), State(MADE), State(None, (), INTENT)])
 def test_what_is_saved_is_read_by_the_next_run(path: str, remembered: State) -> None:
     with state.locked(path, 0) as file:
-        file.save(State(MADE, INTENT))
+        file.save(State(MADE, (OLD,), INTENT))
         file.save(remembered)
     with state.locked(path, 0) as file:
         assert file.state == remembered
@@ -41,7 +42,7 @@ def test_a_run_that_came_to_nothing_leaves_nothing(path: str) -> None:
         assert Path(path).exists()
     assert not Path(path).exists()
     with state.locked(path, 0) as file:
-        file.save(State(None, INTENT))
+        file.save(State(None, (), INTENT))
         file.save(State())
     assert not Path(path).exists()
 
@@ -57,12 +58,16 @@ def test_looking_leaves_no_trace(path: str) -> None:
         "rubbish",
         "[]",
         "{}",
-        '{"format": 2, "key": null, "intent": null}',
-        '{"format": 1, "key": {"id": "x"}, "intent": null}',
-        json.dumps({"format": 1, "key": None, "intent": {**INTENT.__dict__, "known": [1]}}),
-        json.dumps({"format": 1, "key": None, "intent": {**INTENT.__dict__, "known": "ab"}}),
-        json.dumps({"format": 1, "key": {**MADE.__dict__, "read_only": "no"}, "intent": None}),
-        json.dumps({"format": 1, "key": {**MADE.__dict__, "more": "x"}, "intent": None}),
+        '{"format": 3, "key": null, "left": [], "intent": null}',
+        '{"format": 2, "key": {"id": "x"}, "left": [], "intent": null}',
+        json.dumps({"format": 2, "key": None, "left": [], "intent": {**INTENT.__dict__, "known": [1]}}),
+        json.dumps({"format": 2, "key": None, "left": [], "intent": {**INTENT.__dict__, "known": "ab"}}),
+        json.dumps({"format": 2, "key": {**MADE.__dict__, "read_only": "no"}, "left": [], "intent": None}),
+        json.dumps({"format": 2, "key": {**MADE.__dict__, "more": "x"}, "left": [], "intent": None}),
+        json.dumps({"format": 2, "key": {**MADE.__dict__, "api": "v9"}, "left": [], "intent": None}),
+        json.dumps({"format": 2, "key": {**MADE.__dict__, "id": "\ud800"}, "left": [], "intent": None}),
+        json.dumps({"format": 2, "key": None, "left": [{**MADE.__dict__, "id": "x" * 5000}], "intent": None}),
+        json.dumps({"format": 2, "key": None, "left": None, "intent": None}),
         "[" * 100_000,
     ],
 )
@@ -76,7 +81,7 @@ def test_a_state_that_cannot_be_read_is_none_and_is_told(
 
 
 def test_what_a_longer_state_left_behind_the_first_line_is_not_read(path: str) -> None:
-    line = json.dumps({"format": 1, "key": MADE.__dict__, "intent": None})
+    line = json.dumps({"format": 2, "key": MADE.__dict__, "left": [], "intent": None})
     Path(path).write_text(f'{line}\n"rest of an older, longer one"]}}\n')
     assert state.peek(path) == State(MADE)
 
@@ -107,7 +112,7 @@ def test_on_a_volume_that_is_read_only_now_what_was_saved_is_still_known(tmp_pat
     script = (
         "import os, subprocess, sys; from init_job import state\n"
         "path = state.path_beside(sys.argv[1] + '/token')\n"
-        "with state.locked(path, 0) as file: file.save(state.State(None, state.Intent('n', 's', 'u', ('a',), ())))\n"
+        "with state.locked(path, 0) as file: file.save(state.State(intent=state.Intent('n', 's', 'u', ('a',), ())))\n"
         "subprocess.run(['mount', '-o', 'remount,ro', sys.argv[1]], check=True)\n"
         "with state.locked(path, 0) as file: print(file.state.intent.name, file.is_kept)\n"
     )
@@ -122,7 +127,7 @@ def test_on_a_volume_that_is_read_only_now_what_was_saved_is_still_known(tmp_pat
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_state_file_of_somebody_else_is_ignored(path: str, caplog: pytest.LogCaptureFixture) -> None:
     with state.locked(path, 0) as file:
-        file.save(State(None, INTENT))
+        file.save(State(None, (), INTENT))
     os.chown(path, 12345, 12345)
     with state.locked(path, 0) as file:
         assert file.state == State()
@@ -142,7 +147,7 @@ def test_a_second_job_goes_on_with_the_firsts_state(path: str) -> None:
         "import sys; from init_job import state\n"
         "with state.locked(sys.argv[1], 0) as file:\n"
         "    print('held', flush=True); sys.stdin.readline()\n"
-        "    if sys.argv[2]: file.save(state.State(None, state.Intent('n', 's', 'u', ('a',), ())))\n"
+        "    if sys.argv[2]: file.save(state.State(intent=state.Intent('n', 's', 'u', ('a',), ())))\n"
     )
     for saves in ("", "yes"):
         with subprocess.Popen(

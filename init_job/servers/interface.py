@@ -88,6 +88,8 @@ class Server(ABC):
     """`v3` or `v4`."""
     version: str = ""
     """Known after a login, where the server tells it."""
+    sees_every_token: bool
+    """Whether `check_token` can tell of every kind of key that it works, without its scope."""
 
     def __init__(self, http: Http, patience: Patience) -> None:
         self._http = http
@@ -130,7 +132,7 @@ class Server(ABC):
         """A key that is not there is deleted."""
 
     @abstractmethod
-    def check_token(self, token: str, key_id: str) -> TokenStatus:
+    def check_token(self, token: str, key_id: str, scope: ResolvedScope | None = None) -> TokenStatus:
         """Whether the server accepts this API token right now, whatever its scope."""
 
 

@@ -44,6 +44,7 @@ class _Refused(Exception):
 
 class V3(Server):
     api = "v3"
+    sees_every_token = False
 
     def __init__(self, http: Http, patience: Patience) -> None:
         super().__init__(http, patience)
@@ -162,7 +163,7 @@ class V3(Server):
                 raise _refusal(refused) from None
 
     @patiently
-    def check_token(self, token: str, key_id: str) -> TokenStatus:
+    def check_token(self, token: str, key_id: str, scope: ResolvedScope | None = None) -> TokenStatus:
         """One call that any key may make since v3.12; before it depends on the kind of key (contract §3.8)."""
         reason = ""
         for path in ("/api/gateway-profiles?limit=0", "/api/organizations?limit=0"):

@@ -56,6 +56,7 @@ class _Refused(Exception):
 
 class V4(Server):
     api = "v4"
+    sees_every_token = True
 
     def __init__(self, http: Http, patience: Patience) -> None:
         super().__init__(http, patience)
@@ -212,7 +213,7 @@ class V4(Server):
                 raise _refusal(refused) from None
 
     @patiently
-    def check_token(self, token: str, key_id: str) -> TokenStatus:
+    def check_token(self, token: str, key_id: str, scope: ResolvedScope | None = None) -> TokenStatus:
         """Two calls that any key may make: the first since v4.3, the second until v4.15 (contract §3.8)."""
         reason = ""
         for method in ("DeviceProfileService/ListAdrAlgorithms", "DeviceProfileTemplateService/List"):

@@ -1,0 +1,179 @@
+"""What to do about what there is. Pure: every input is an argument, and what ends a run is raised.
+
+Whose a key is decides what may be done with it. A key is this job's own when its memory says that it made it, or when
+a saved token is that key's. Its own a job replaces and revokes. Any other key of the name is somebody else's: it is
+deleted only when the user asks for it (`replace`, while no own key is known; `revoke --all`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from init_job.errors import TokenError
+from init_job.servers.interface import Key
+from init_job.values import OnLostToken
+
+_LISTED = 5  # ids in a message
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for."""
+
+    name: str
+    read_only: bool = False
+    on_lost: OnLostToken = OnLostToken.FAIL
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A saved token and what the server says about it."""
+
+    key_id: str
+    works: bool
+    """False: it is dead for good."""
+    token: str = field(default="", repr=False)
+    output: str = "the output"
+    reason: str = ""
+    """Why it does not work."""
+    key: Key | None = None
+    """Its key, where it is not of the name and scope that are asked for, and the account may see it."""
+
+
+@dataclass(frozen=True)
+class There:
+    """What there is, on the server, in the outputs and in the job's memory."""
+
+    keys: tuple[Key, ...]
+    """Of the name and scope that are asked for, sorted by id."""
+    saved: tuple[Saved, ...] = ()
+    """The distinct tokens in the order in which outputs are written: of an interrupted rotation the new one first."""
+    made: frozenset[str] = frozenset()
+    """Ids of all keys that this job made, under whatever settings, and that may still be there."""
+    doomed: tuple[str, ...] = ()
+    """Ids of keys whose new token an interrupted run has put in place: still to be deleted."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(key.id for key in self.keys)
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Ids of those among the keys that are this job's own."""
+        ours = self.made | {token.key_id for token in self.saved} | set(self.doomed)
+        return tuple(key_id for key_id in self.ids if key_id in ours)
+
+
+@dataclass(frozen=True)
+class UpToDate:
+    token: Saved
+    others: tuple[str, ...] = ()
+    """Further keys of the name, which stay."""
+
+
+@dataclass(frozen=True)
+class Create:
+    because: str
+    delete: tuple[str, ...] = ()
+    """To be deleted once the new token is in place."""
+    others: tuple[str, ...] = ()
+    """Further keys of the name, which stay."""
+
+
+def decide(wanted: Wanted, there: There, renew: bool = False) -> UpToDate | Create:
+    """Raises TokenError.
+
+    | keys of that name  | saved token                          | decision                                      |
+    |--------------------|--------------------------------------|-----------------------------------------------|
+    | any                | works, of no key that is ours        | somebody else's: TokenError                   |
+    | none               | works, made here under other settings| Create                                        |
+    | none               | none or dead                         | Create                                        |
+    | one or several     | works, of one of them                | UpToDate; to be renewed: Create, delete own   |
+    | one or several     | dead, of one of them                 | Create, delete own                            |
+    | one or several     | works, of one that is not as asked   | as lost, but no other than own are deleted    |
+    | one or several, own| none, or of another key              | lost; replace deletes own                     |
+    | one or several     | none, or dead                        | lost; replace deletes all of them             |
+    """
+    strangers = [token for token in there.saved if token.works and token.key_id not in there.ids]
+    for stranger in strangers:
+        if stranger.key_id not in there.made or (there.keys and not there.own):
+            raise somebody_elses(wanted.name, stranger)
+    if not there.keys:
+        return Create("the settings were changed" if strangers else "there is none of that name")
+
+    fitting = {key.id for key in there.keys if key.read_only == wanted.read_only}
+    working = [token for token in there.saved if token.works and token not in strangers]
+    current = next((token for token in working if token.key_id in fitting), None)
+    if current and not renew:
+        return UpToDate(current, tuple(one for one in there.ids if one not in {current.key_id, *there.doomed}))
+    if working and renew:
+        return _create("it is to be replaced", there.ids, there.own)
+    dead = [token for token in there.saved if not token.works and token.key_id in there.ids]
+    if dead and not working:
+        return _create(f"its token no longer works: {dead[0].reason}", there.ids, there.own)
+
+    what = "its token is lost: a server shows a token only once"
+    if working:
+        what = (
+            "it may change things, and a read-only key is asked for"
+            if wanted.read_only
+            else "it is read-only, and that is not asked for"
+        )
+    if wanted.on_lost is OnLostToken.REPLACE:
+        return _create(what, there.ids, there.own or there.ids)
+    if wanted.on_lost is OnLostToken.ADD:
+        return _create(what, there.ids, ())
+    raise _lost(wanted.name, there, what)
+
+
+def _create(because: str, ids: tuple[str, ...], delete: tuple[str, ...]) -> Create:
+    return Create(because, delete, tuple(one for one in ids if one not in delete))
+
+
+def to_revoke(wanted: Wanted, there: There, every: bool) -> tuple[str, ...]:
+    """Ids of the keys to delete: this job's own of the name; with `every` all of the name. Raises TokenError."""
+    for token in there.saved:
+        if token.works and token.key_id not in {*there.ids, *there.made}:
+            raise somebody_elses(wanted.name, token)
+    if every or not there.ids or there.own:
+        return there.ids if every else there.own
+    raise TokenError(
+        f"{_which(wanted.name, there.ids)}, and no saved token says that it is this job's",
+        "if nobody else uses it, revoke --all deletes every key of the name",
+    )
+
+
+def somebody_elses(name: str, token: Saved) -> TokenError:
+    key, key_id = token.key, token.key_id
+    what = f"it is key {key.name!r} in scope {key.scope} (id {key_id}), not" if key else f"its key {key_id} is not"
+    return TokenError(
+        f"the token in {token.output} works, but {what} {name!r} in this scope",
+        "it may be somebody else's and is kept: correct API_KEY_NAME or API_KEY_SCOPE, or remove the token",
+    )
+
+
+def _lost(name: str, there: There, what: str) -> TokenError:
+    doomed = there.own or there.ids
+    if there.own:
+        others = "the others stay" if len(there.ids) > len(there.own) else "nothing else is touched"
+        which = f"deletes {listed(doomed)}, which this job made ({others})"
+    else:
+        which = "deletes it" if len(doomed) == 1 else "deletes all of them"
+    return TokenError(
+        f"{_which(name, there.ids)}, and {what}",
+        "if another stack or machine uses that key, take another API_KEY_NAME; if its token is in another file, name "
+        f"that file; only if nobody uses it: ON_LOST_TOKEN=replace makes a new key and {which}, ON_LOST_TOKEN=add "
+        "makes one beside it",
+    )
+
+
+def _which(name: str, ids: tuple[str, ...]) -> str:
+    if len(ids) == 1:
+        return f"key {name!r} exists (id {ids[0]})"
+    return f"{len(ids)} keys {name!r} exist (ids {listed(ids)})"
+
+
+def listed(ids: Iterable[str]) -> str:
+    """For a message, which may be about hundreds of them."""
+    every = list(ids)
+    more = f" and {len(every) - _LISTED} more" if len(every) > _LISTED else ""
+    return ", ".join(every[:_LISTED]) + more
