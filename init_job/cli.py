@@ -32,7 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _outcome(options: argparse.Namespace) -> tuple[int, str]:
     """The exit code, and the line that goes with it."""
     try:
-        return 0, _run(options)
+        try:
+            return 0, _run(options)
+        finally:
+            signals.check()  # also when it came after the last wait
     except signals.Terminated as terminated:
         return terminated.exit_code, f"ended by {terminated}"
     except InitJobError as error:
