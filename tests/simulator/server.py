@@ -249,6 +249,10 @@ class Simulator:
         with self._state.lock:
             self._user(email).password = password
 
+    def password_of(self, email: str) -> str:
+        with self._state.lock:
+            return self._user(email).password
+
     def login_token(self, email: str) -> str:
         with self._state.lock:
             return self._server.login_token(self._state, self._user(email))
