@@ -107,6 +107,11 @@ class Simulator:
         self.listen()
 
     @property
+    def ready_at(self) -> float:
+        """The instant before which it refuses, on the monotonic clock."""
+        return self._ready_at
+
+    @property
     def url(self) -> str:
         return self._url(0)
 
