@@ -18,7 +18,19 @@ from tests.simulator import Simulator
 from tests.simulator.state import parse_version
 from tests.support import settings_for
 
-_SIMULATED = ("3.10.0", "3.11.0", "3.12.0", "3.17.9", "4.0.5", "4.3.0", "4.11.0", "4.16.0", "4.17.0", "4.19.0")
+_SIMULATED = (
+    "3.10.0",
+    "3.11.0",
+    "3.12.0",
+    "3.17.9",
+    "4.0.5",
+    "4.3.0",
+    "4.11.0",
+    "4.16.0",
+    "4.17.0",
+    "4.19.0",
+    "4.20.0",
+)
 _REAL = {name: os.environ[name] for name in ("CHIRPSTACK_TEST_V3_URL", "CHIRPSTACK_TEST_V4_URL") if name in os.environ}
 
 

@@ -21,7 +21,8 @@ class Simulator:
 
     `starts_after`: seconds during which connections are refused. `starting_for`: seconds after that during
     which v3 answers 501 (v4 has no such stage). `database`: from v4.10 on SQLite unless PostgreSQL is asked
-    for. `clock`: what the server takes for the time, also later as an attribute.
+    for. `clock`: what the server takes for the time, also later as an attribute. `ui`: whether there is a page at `/`,
+    or v4's page itself.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class Simulator:
         secret: str = "verysecret",
         starts_after: float = 0.0,
         starting_for: float = 0.0,
-        ui: bool = True,
+        ui: bool | bytes = True,
         host: str = "127.0.0.1",
         port: int = 0,
         health: bool = False,

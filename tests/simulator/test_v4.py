@@ -66,6 +66,25 @@ def test_v4_tenant_admins_administer_their_own_keys_and_members_see_them() -> No
         assert [t.name for t in api.ListTenantsResponse.FromString(listed.message).result] == ["own"]
 
 
+@pytest.mark.parametrize(("version", "seen"), [("4.19.0", ["app"]), ("4.20.0-test.1", [])])
+def test_a_tenants_member_sees_from_4_20_on_only_the_applications_that_he_was_granted(
+    version: str, seen: list[str]
+) -> None:
+    with Simulator("v4", version) as simulator:
+        tenant = simulator.groups()["ChirpStack"]
+        simulator.add_application(tenant, "app")
+        for email in ("admin@own", "member@own"):
+            simulator.add_user(email, "password", admin=False)
+            simulator.add_member(email, tenant, admin=email == "admin@own")
+
+        def names(email: str) -> list[str]:
+            request = api.ListApplicationsRequest(limit=9, tenant_id=tenant)
+            answer = call(simulator, "ApplicationService/List", request, simulator.login_token(email))
+            return [one.name for one in api.ListApplicationsResponse.FromString(answer.message).result]
+
+        assert (names("admin@own"), names("member@own")) == (["app"], seen)
+
+
 def test_a_read_only_admin_key_may_not_set_a_password() -> None:
     with Simulator("v4", V4) as simulator:
         user_id = simulator.add_user("user@example.com", "one-password")

@@ -24,7 +24,7 @@ _SWAGGER = b"""<!DOCTYPE html><html><head><title>ChirpStack Application Server R
 
 
 class V3:
-    def __init__(self, state: State, *, ui: bool) -> None:
+    def __init__(self, state: State, *, ui: bool | bytes) -> None:
         self.state = state
         self.ui = ui
 

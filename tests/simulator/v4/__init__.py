@@ -38,9 +38,9 @@ _SERVICES: dict[str, tuple[Version, Version]] = {
 
 
 class V4:
-    def __init__(self, state: State, *, ui: bool) -> None:
+    def __init__(self, state: State, *, ui: bool | bytes) -> None:
         self.state = state
-        self.ui = ui
+        self.page = _UI if ui is True else ui or b""
         pb.load()
 
     def answer(self, request: Request) -> Response:
@@ -71,8 +71,8 @@ class V4:
         return self._call(request)
 
     def _page(self, request: Request) -> Response:
-        if self.ui and request.route == "/":
-            return Response(200, [("content-type", "text/html")], _UI)
+        if self.page and request.route == "/":
+            return Response(200, [("content-type", "text/html")], self.page)
         headers: Headers = []
         if self.state.version >= (4, 9):
             headers.append(("content-type", "application/octet-stream"))

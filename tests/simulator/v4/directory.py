@@ -55,7 +55,7 @@ def get_tenant(state: State, caller: Caller, request: Message) -> Message | Logg
 @methods("ApplicationService/List", "ListApplicationsRequest")
 def list_applications(state: State, caller: Caller, request: Message) -> Message | Logged:
     tenant_id = uuids.argument(state.version, request.tenant_id)
-    access.authorize(
+    asking = access.authorize(
         state,
         caller,
         user=lambda user: access.is_member(state, user, tenant_id),
@@ -63,6 +63,9 @@ def list_applications(state: State, caller: Caller, request: Message) -> Message
     )
     applications = (a for a in state.applications.values() if a.group_id == tenant_id)
     found = sorted((a for a in applications if _like(a.name, request)), key=lambda a: a.name)
+    # From v4.20 on a member sees what has been granted to him: here nothing.
+    if state.version >= (4, 20) and isinstance(asking, User) and not access.administers(state, asking, tenant_id):
+        found = []
     result = [
         pb.ApplicationListItem(id=application.id, name=application.name, **times(application.created_at))
         for application in page(found, request)
