@@ -12,9 +12,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from init_job import settings
+from tests.faults.runner import Runner
 
 PASSWORD = "correct horse battery"  # of the simulated admin; long enough to be masked and to be searched for
 _JWT = re.compile(r"eyJ[\w-]{10,}")
@@ -51,19 +54,25 @@ def environment(**variables: str | Path) -> dict[str, str]:
     return {**keep, **defaults, **{name: str(value) for name, value in variables.items()}}
 
 
+@cache
+def runner() -> Runner:
+    """One process that starts the jobs, for all tests of a worker; it ends with the worker."""
+    return Runner()
+
+
 def run_job(cwd: Path, *arguments: str, variables: Mapping[str, str | Path] | None = None) -> Run:
     """Run the job to its end. Whatever it prints is searched for passwords and tokens."""
     variables = variables or {}
-    process = subprocess.run(
-        [sys.executable, "-m", "init_job", *arguments],
-        cwd=cwd,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    run = Run(process.returncode, process.stdout, process.stderr)
+    env = environment(**variables)
+    if any(name.startswith("PYTHON") for name in variables):
+        # They are for an interpreter that starts.
+        command = [sys.executable, "-m", "init_job", *arguments]
+        done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False)
+        run = Run(done.returncode, done.stdout, done.stderr)
+    else:
+        with TemporaryDirectory() as streams:
+            result = runner().start(cwd, env, Path(streams), arguments=arguments).wait()
+        run = Run(result.code, result.out, result.err)
     expect_no_secrets(run, str(variables.get("CHIRPSTACK_PASSWORD", "")))
     if not any(variables.get(name) == "-" for name in ("TOKEN_FILE", "JSON_FILE")):
         assert not _JWT.search(run.out)

@@ -1,6 +1,4 @@
-"""One process that starts the jobs, for all tests of a worker."""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
@@ -11,17 +9,16 @@ from tests.faults.runner import Runner
 from tests.faults.world import Api, World, world
 from tests.simulator import Simulator
 from tests.simulator.client import V4
+from tests.support import runner as runner_of_the_worker
 
 Worlds = Callable[[Api], AbstractContextManager[World]]
 
 
 @pytest.fixture(scope="session")
-def runner() -> Iterator[Runner]:
+def runner() -> Runner:
     # The first one imports the messages, which must not happen in several threads at once.
     with Simulator("v4", V4):
-        one = Runner()
-    yield one
-    one.close()
+        return runner_of_the_worker()
 
 
 @pytest.fixture

@@ -1,33 +1,39 @@
 """The runner is to be believed: what it starts behaves as a new interpreter does."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
+import pytest
+
 from tests.faults.conftest import Worlds
 from tests.faults.proxy import Exchange
-from tests.faults.world import Handle
+from tests.faults.world import APIS, Api, Handle
 
 
-def test_a_run_and_a_new_interpreter_do_and_say_the_same(worlds: Worlds) -> None:
-    outcomes = []
-    for forked in (True, False):
-        with worlds("v4") as world:
+@pytest.mark.parametrize("api", APIS)
+def test_a_run_and_a_new_interpreter_do_and_say_the_same(api: Api, worlds: Worlds) -> None:
+    root = Path(__file__).parent.parent.parent
+    outcomes: list[list[object]] = [[], []]
+    for forked, told in zip((True, False), outcomes, strict=True):
+        with worlds(api) as world:
             world.settle()
-            if forked:
-                result = world.run()
-                code, log = result.code, result.err
-            else:
-                command = [sys.executable, "-m", "init_job"]
-                root = Path(__file__).parent.parent.parent
-                process = subprocess.run(
-                    command, cwd=root, env=world.variables, capture_output=True, text=True, check=False
-                )
-                code, log = process.returncode, process.stderr
-            levels = [line[25:33] for line in log.splitlines()]
-            sent = [request.path for request in world.server.requests]
-            outcomes.append((code, levels, sent, sorted(world.files()), len(world.keys())))
+            for arguments in ([], [], ["check"], ["rotate", "--dry-run"], ["rotate"], ["revoke"], ["--help"], ["no"]):
+                if forked:
+                    result = world.run(None, tuple(arguments))
+                    code, out, log = result.code, result.out, result.err
+                else:
+                    command = [sys.executable, "-m", "init_job", *arguments]
+                    process = subprocess.run(
+                        command, cwd=root, env=world.variables, capture_output=True, text=True, check=False
+                    )
+                    code, out, log = process.returncode, process.stdout, process.stderr
+                # What is said, but for the times, and what differs from server to server.
+                said = re.sub(r"(?m)^\S+Z |\bin \d+ ms|[0-9a-f-]{36}|:\d{4,5}\b|\S*/world-\d\S*", "", log)
+                sent = [request.path for request in world.server.requests]
+                told.append((code, out, said, len(sent), sorted(world.files()), len(world.keys())))
     assert outcomes[0] == outcomes[1]
 
 
