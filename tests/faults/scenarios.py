@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -169,7 +169,7 @@ def _answer_is_lost(exchange: Exchange) -> None:
 @dataclass(frozen=True)
 class Scenario:
     name: str
-    prepare: Prepare
+    prepare: Prepare = field(repr=False)
     has_state: bool = True
 
     def __str__(self) -> str:

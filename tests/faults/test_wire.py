@@ -10,12 +10,12 @@ from tests.faults.runner import Runner
 from tests.faults.scenarios import SCENARIOS, Scenario, survey
 from tests.faults.sweep import each, judge
 from tests.faults.wire_faults import ACTS_LATE, REFUSED_FOR, SLOW, faults, refuse_the_next
-from tests.faults.world import APIS, Api, World, chosen, pick
+from tests.faults.world import APIS, Api, World, pick
 
 REFUSED = "refused"
 PATIENCE = {"once": "30s", "once, without patience": "0", "from then on": "0"}
 """WAIT_TIMEOUT in each mode."""
-SHARE = 12
+SHARE = 36
 """One of so many cases is tried when it is not a full sweep."""
 
 
@@ -47,8 +47,7 @@ def cases(api: Api, name: str, runner: Runner) -> Iterator[Case]:
             continue  # known limit: the next run cannot know whose key that is
         for number in range(1, survey(api, scenario, runner).requests + 1):
             for mode in modes if scenario.name == "first run" else [pick(modes, api, scenario.name, name, number)]:
-                if chosen(SHARE, api, scenario.name, name, number, mode):
-                    yield scenario, number, mode
+                yield scenario, number, mode
 
 
 @pytest.mark.parametrize(("api", "name"), [(api, name) for api in APIS for name in (REFUSED, *faults(api))])
@@ -65,4 +64,4 @@ def test_a_request_that_is_hurt_costs_at_most_one_more_run(api: Api, name: str, 
             how = "no patience" if PATIENCE[mode] == "0" else "waits"
             judge("wire", name, one, result, codes, f"{how}: exit {result.code}")
 
-    each(cases(api, name, runner), check)
+    each(cases(api, name, runner), check, one_of=SHARE)

@@ -27,11 +27,6 @@ FULL = environ.get("FULL_SWEEP") == "1"
 ENV_BEFORE = b"# mine\nOTHER='a # b'\n"
 
 
-def chosen(one_of: int, *case: object) -> bool:
-    """Whether a case is run: all of them in a full sweep, otherwise always the same share."""
-    return FULL or zlib.crc32(repr(case).encode()) % one_of == 0
-
-
 def pick(choices: Sequence[T], *case: object) -> T:
     """One of them for each case, always the same."""
     return choices[zlib.crc32(repr(case).encode()) // 7 % len(choices)]
