@@ -1,4 +1,4 @@
-ARG PYTHON_IMAGE=python:3.13-alpine
+ARG PYTHON_IMAGE=python:3.15-alpine
 
 # Nothing below /app depends on the processor, so it is made once, by the machine that builds, for every platform.
 FROM --platform=$BUILDPLATFORM ${PYTHON_IMAGE} AS build

@@ -3,7 +3,7 @@ ACTIONLINT ?= go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 IMAGE ?= chirpstack-init-job
 SIMULATOR_IMAGE ?= chirpstack-simulator
 CURL_IMAGE ?= chirpstack-init-job-curl
-PYTHON_IMAGE ?= python:3.13-alpine
+PYTHON_IMAGE ?= python:3.15-alpine
 BUILD := docker build --build-arg PYTHON_IMAGE=$(PYTHON_IMAGE) --build-arg PIP_INDEX_URL
 CONTAINER_PYTEST = CONTAINER_TESTS=1 IMAGE=$(IMAGE) SIMULATOR_IMAGE=$(SIMULATOR_IMAGE) PYTHON_IMAGE=$(PYTHON_IMAGE) \
 	$(BIN)/python -m pytest

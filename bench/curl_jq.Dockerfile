@@ -1,5 +1,5 @@
 # curl and jq, on the same base as the job, for bench/image.py.
-ARG PYTHON_IMAGE=python:3.13-alpine
+ARG PYTHON_IMAGE=python:3.15-alpine
 FROM ${PYTHON_IMAGE}
 # Alpine's packages, or Debian's where the base has those.
 RUN if command -v apk; then apk add --no-cache curl jq; \

@@ -17,7 +17,7 @@ from tests.simulator.client import GRPC_WEB, frame
 ROOT = Path(__file__).parent.parent.parent
 IMAGE = os.environ.get("IMAGE", "chirpstack-init-job")
 SIMULATOR_IMAGE = os.environ.get("SIMULATOR_IMAGE", "chirpstack-simulator")
-PYTHON_IMAGE = os.environ.get("PYTHON_IMAGE", "python:3.13-alpine")
+PYTHON_IMAGE = os.environ.get("PYTHON_IMAGE", "python:3.15-alpine")
 JOB_UID = 65532
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 

@@ -1,5 +1,5 @@
 # The simulated ChirpStack as a server in a container of its own.
-ARG PYTHON_IMAGE=python:3.13-alpine
+ARG PYTHON_IMAGE=python:3.15-alpine
 FROM ${PYTHON_IMAGE}
 ARG PIP_INDEX_URL
 COPY requirements-dev.lock /tmp/
