@@ -20,7 +20,7 @@ from init_job import __version__
 from init_job.errors import EXIT_CODES
 from init_job.settings import VARIABLES
 from tests.simulator import Drop, Request, Response, Simulator
-from tests.support import PASSWORD, Run, environment, jwt, run_job, started_job
+from tests.support import PASSWORD, Run, environment, jwt, needs_mounts, run_job, started_job
 
 NAME = "init-job"
 
@@ -570,7 +570,7 @@ def test_a_folder_that_is_not_there_is_told_before_the_wait(site: Site, chirpsta
     assert chirpstack.requests == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+@needs_mounts
 def test_a_volume_that_is_read_only_now_is_told_before_a_dead_token_is_replaced(
     chirpstack: Simulator, site: Site
 ) -> None:
@@ -584,7 +584,7 @@ def test_a_volume_that_is_read_only_now_is_told_before_a_dead_token_is_replaced(
     assert chirpstack.keys(NAME) == keys
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+@needs_mounts
 @pytest.mark.parametrize(("options", "told"), [("ro", "Read-only"), ("size=4k", "No space")])
 def test_a_volume_that_cannot_be_written_is_told_before_a_key_is_made(
     chirpstack: Simulator, tmp_path: Path, options: str, told: str

@@ -10,6 +10,7 @@ import pytest
 from init_job import state
 from init_job.errors import NotReady
 from init_job.state import Intent, MadeKey, State
+from tests.support import needs_mounts
 
 MADE = MadeKey("id", "grafana", "admin", "", False, "http://x", "v4", "4.19.0", "2026-01-01T00:00:00+00:00")
 OLD = MadeKey("old", "grafana", "tenant:x", "x-id", True, "http://x", "v4", "4.19.0", "")
@@ -106,7 +107,7 @@ def test_what_is_no_plain_file_is_not_followed(
     assert "nothing can be remembered" in caplog.text
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+@needs_mounts
 def test_on_a_volume_that_is_read_only_now_what_was_saved_is_still_known(tmp_path: Path) -> None:
     """So that a run with nothing to do goes on working there."""
     script = (

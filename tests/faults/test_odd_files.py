@@ -12,11 +12,10 @@ import pytest
 from tests.faults.conftest import Worlds
 from tests.faults.ledger import record, require
 from tests.faults.world import ENV_BEFORE, World
+from tests.support import needs_mounts
 
 AS_ROOT = os.geteuid() == 0
-CAN_MOUNT = AS_ROOT and subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
 needs_root = pytest.mark.skipif(not AS_ROOT, reason="only root gives files away")
-needs_mounts = pytest.mark.skipif(not CAN_MOUNT, reason="only root makes a mount namespace, and not in every container")
 
 
 def mounted(world: World, mounts: str, **variables: str) -> subprocess.CompletedProcess[str]:
