@@ -21,8 +21,12 @@ import pytest
 from init_job import settings
 from tests.faults.runner import Runner
 
-CAN_MOUNT = os.geteuid() == 0 and not subprocess.run(["unshare", "-m", "true"], check=False).returncode
-needs_mounts = pytest.mark.skipif(not CAN_MOUNT, reason="only root makes a mount namespace, and not in every container")
+_CAN_MOUNT = (
+    os.geteuid() == 0 and subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
+)
+needs_mounts = pytest.mark.skipif(
+    not _CAN_MOUNT, reason="only root makes a mount namespace, and not in every container"
+)
 PASSWORD = "correct horse battery"  # of the simulated admin; long enough to be masked and to be searched for
 _JWT = re.compile(r"eyJ[\w-]{10,}")
 _ROOT = Path(__file__).parent.parent
