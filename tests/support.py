@@ -58,7 +58,7 @@ class Run:
 
 def environment(**variables: str | Path) -> dict[str, str]:
     keep = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "COVERAGE_PROCESS_START")}
-    defaults = {"LOG_LEVEL": "debug", "WAIT_TIMEOUT": "5s", "PYTHONPATH": str(_ROOT)}
+    defaults = {"LOG_LEVEL": "debug", "WAIT_TIMEOUT": "30s", "PYTHONPATH": str(_ROOT)}
     return {**keep, **defaults, **{name: str(value) for name, value in variables.items()}}
 
 

@@ -604,7 +604,7 @@ def _in_a_mount_namespace(prepare: str, url: str, token_file: Path) -> Run:
         cwd=Path(__file__).parent.parent,
         env={
             "PATH": os.environ["PATH"], "CHIRPSTACK_URL": url, "CHIRPSTACK_PASSWORD": PASSWORD,
-            "TOKEN_FILE": str(token_file), "WAIT_TIMEOUT": "5s",
+            "TOKEN_FILE": str(token_file), "WAIT_TIMEOUT": "30s",
         },
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -685,7 +685,7 @@ def test_a_wait_is_ended_by_a_signal(tmp_path: Path, signum: signal.Signals, cod
         assert job.stderr is not None
         assert any("waiting" in line for line in iter(job.stderr.readline, ""))
         job.send_signal(signum)
-        _, err = job.communicate(timeout=5)
+        _, err = job.communicate(timeout=30)
         assert job.returncode == code
         assert f"exit {code}" in err.splitlines()[-1]
 

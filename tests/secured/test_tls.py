@@ -324,6 +324,6 @@ def test_termination_ends_a_handshake(tmp_path: Path) -> None:
             connection, _ = server.accept()
             assert connection.recv(1) == b"\x16"  # the handshake has begun
             job.send_signal(signal.SIGTERM)
-            job.communicate(timeout=5)
+            job.communicate(timeout=30)
             connection.close()
     assert job.returncode == 143
