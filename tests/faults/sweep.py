@@ -11,6 +11,8 @@ from tests.faults.runner import Result
 from tests.faults.world import FULL, World
 
 C = TypeVar("C")
+SHARE = 40
+"""`make test` tries one of so many cases of a sweep."""
 _AT_ONCE = 8
 
 

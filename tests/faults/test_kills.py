@@ -11,10 +11,9 @@ from tests.faults.ledger import record, require
 from tests.faults.proxy import Exchange
 from tests.faults.runner import Result, Runner
 from tests.faults.scenarios import SCENARIOS, Scenario, survey
-from tests.faults.sweep import each, judge
+from tests.faults.sweep import SHARE, each, judge
 from tests.faults.world import APIS, Api, Handle, World, key_id, pick
 
-SHARE = 36
 MOMENTS = ("before the request is forwarded", "after the server acted", "after the answer")
 EXIT = {SIGKILL: 137, SIGTERM: 143, SIGINT: 130}
 

@@ -9,10 +9,9 @@ from tests.faults.ledger import require
 from tests.faults.runner import Runner
 from tests.faults.scenarios import SCENARIOS, Scenario, survey
 from tests.faults.shim import ALL
-from tests.faults.sweep import each, judge
+from tests.faults.sweep import SHARE, each, judge
 from tests.faults.world import APIS, ENV_BEFORE, Api, key_id, pick
 
-SHARE = 36
 ERRORS = {
     "EACCES": "Permission denied",
     "EROFS": "Read-only file system",

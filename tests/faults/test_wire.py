@@ -8,15 +8,13 @@ from tests.faults.conftest import Worlds
 from tests.faults.proxy import Exchange, Fault
 from tests.faults.runner import Runner
 from tests.faults.scenarios import SCENARIOS, Scenario, survey
-from tests.faults.sweep import each, judge
+from tests.faults.sweep import SHARE, each, judge
 from tests.faults.wire_faults import ACTS_LATE, REFUSED_FOR, SLOW, faults, refuse_the_next
 from tests.faults.world import APIS, Api, World, pick
 
 REFUSED = "refused"
 PATIENCE = {"once": "30s", "once, without patience": "0", "from then on": "0"}
 """WAIT_TIMEOUT in each mode."""
-SHARE = 36
-"""One of so many cases is tried when it is not a full sweep."""
 
 
 def plan(world: World, name: str, number: int, mode: str) -> None:
