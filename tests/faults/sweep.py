@@ -32,7 +32,7 @@ def each(cases: Iterable[C], check: Callable[[C], None], one_of: int = 1) -> Non
 
 
 def _sample(cases: list[C], one_of: int) -> list[C]:
-    """Always the same ones, and others in each test, so that together they meet every scenario at every request."""
+    """Always the same ones, and others in each test: together they meet nearly every scenario at every request."""
     test = environ["PYTEST_CURRENT_TEST"]
     ranked = sorted(cases, key=lambda case: zlib.crc32(f"{test} {case!r}".encode()))
     return ranked[: -(-len(cases) // one_of)]
