@@ -59,6 +59,8 @@ class Unavailable(Exception):
 
     in_doubt = True
     """Whether the request may have been carried out; False when nothing of it has left."""
+    lasting = False
+    """Whether it is nothing that passes while a server starts: not worth all of WAIT_TIMEOUT."""
 
     def __init__(self, reason: str, hint: str = "", retry_after: float = 0.0) -> None:
         super().__init__(reason)

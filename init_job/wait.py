@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 _REPORT_EVERY = 10.0  # seconds
 _LONGEST = 2.0  # seconds between two tries
+_LASTING = 15.0  # seconds of nothing but the same trouble that does not pass
 
 
 class Patience:
@@ -29,6 +30,7 @@ class Patience:
         self._tries = 0
         self._troubles = 0
         """In a row."""
+        self._lasting_since = float("inf")
         self._reasons: set[str] = set()
         self._reported = self._start
 
@@ -43,7 +45,7 @@ class Patience:
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Unavailable),
-            stop=lambda attempt: self.left <= 0,
+            stop=lambda attempt: self.left <= 0 or time.monotonic() > self._lasting_since + _LASTING,
             wait=self._pause,
             sleep=lambda seconds: signals.sleep(seconds, for_trouble=True),
             before_sleep=self._report,
@@ -54,16 +56,19 @@ class Patience:
             result = retrying(function)
         except Unavailable as error:
             tries = "1 try" if self._tries == 1 else f"{self._tries} tries"
+            waited = self._timeout if self.left <= 0 else round(self._timeout - self.left)
             raise NotReady(
-                f"the server was not ready within {self._timeout:g} s ({tries}): {error}",
+                f"the server was not ready within {waited:g} s ({tries}): {error}",
                 error.hint or "look at the server's own log, and raise WAIT_TIMEOUT if it only needs more time",
             ) from error
-        self._troubles = 0
+        self._troubles, self._lasting_since = 0, float("inf")
         return result
 
     def _count(self, attempt: "tenacity.RetryCallState") -> None:
+        error = _reason(attempt)
         self._tries += 1
-        self._troubles = 0 if isinstance(_reason(attempt), NotThere) else self._troubles + 1
+        self._troubles = 0 if isinstance(error, NotThere) else self._troubles + 1
+        self._lasting_since = min(self._lasting_since, time.monotonic()) if error.lasting else float("inf")
 
     def _pause(self, attempt: "tenacity.RetryCallState") -> float:
         seconds = pause(_reason(attempt), time.monotonic() - self._start, self._troubles)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from init_job.servers.interface import PAGE
+from init_job.servers.generation import PAGE
 from tests.simulator import Simulator
 from tests.support import PASSWORD, environment
 

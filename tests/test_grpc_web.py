@@ -5,8 +5,8 @@ from requests.structures import CaseInsensitiveDict
 
 from init_job.errors import Unavailable
 from init_job.servers import grpc_web
+from init_job.servers.answer import Answer
 from init_job.servers.grpc_web import Reply, frame, read
-from init_job.servers.http import Answer
 from init_job.servers.interface import NotThisApi
 
 TRAILER = b"\x80\0\0\0\x0fgrpc-status:0\r\n"

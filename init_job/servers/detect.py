@@ -36,4 +36,6 @@ def _detect(http: Http, patience: Patience, api: str, likely: str, health_url: s
     # Whoever recognised what it is says most.
     told = next((refusal for refusal in reversed(refusals) if refusal.hint), refusals[-1])
     name = {"auto": "no ChirpStack", "v3": "no ChirpStack v3", "v4": "no ChirpStack v4"}[api]
-    raise Unavailable(f"this is {name}: {told}", told.hint)
+    error = Unavailable(f"this is {name}: {told}", told.hint)
+    error.lasting = all(refusal.lasting for refusal in refusals)
+    raise error

@@ -1,10 +1,12 @@
 """gRPC-Web in its binary form: one framed message each way, over any HTTP/1.1 proxy (contract §2)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from init_job.errors import Unavailable
-from init_job.servers.http import Answer
+from init_job.servers import explain
+from init_job.servers.answer import Answer
 from init_job.servers.interface import NotThisApi
 
 HEADERS = {"Content-Type": "application/grpc-web+proto", "Accept": "application/grpc-web+proto", "X-Grpc-Web": "1"}
@@ -26,14 +28,13 @@ def frame(message: bytes) -> bytes:
 
 def read(answer: Answer) -> Reply:
     """Raises NotThisApi when this is no gRPC-Web, Unavailable when it is cut or damaged."""
-    # v3 answers everything with 501 while it starts: its own probe says so.
-    if answer.status in (408, 429) or (answer.status >= 500 and answer.status != 501):
-        raise Unavailable(str(answer))
+    if explain.is_trouble(answer):
+        raise explain.trouble(answer)
     if answer.status != 200 or not answer.content_type.startswith("application/grpc-web"):
-        raise NotThisApi(str(answer), "check that CHIRPSTACK_URL is the address under which the web interface opens")
+        raise NotThisApi.because_of(answer)
     if "grpc-status" in answer.headers:
         # An error has no frames at all.
-        return _reply(answer.headers["grpc-status"], answer.headers.get("grpc-message", ""), b"")
+        return _reply(answer, answer.headers, b"")
     payload: bytes | None = None
     rest = answer.body
     while len(rest) >= _PREFIX:
@@ -45,7 +46,7 @@ def read(answer: Answer) -> Reply:
         if whole and kind == _TRAILERS and end == len(rest):
             lines = (line.partition(":") for line in content.decode("latin-1").split("\r\n"))
             trailers = {name.strip().lower(): value.strip() for name, _, value in lines}
-            reply = _reply(trailers.get("grpc-status", ""), trailers.get("grpc-message", ""), payload or b"")
+            reply = _reply(answer, trailers, payload or b"")
             if reply.status == 0 and payload is None:
                 break
             return reply
@@ -53,7 +54,8 @@ def read(answer: Answer) -> Reply:
     raise Unavailable(f"{answer.url} answered a damaged gRPC-Web message ({len(answer.body)} bytes)")
 
 
-def _reply(status: str, message: str, payload: bytes) -> Reply:
+def _reply(answer: Answer, trailers: Mapping[str, str], payload: bytes) -> Reply:
+    status = trailers.get("grpc-status", "")
     if not (status.isascii() and status.isdecimal() and len(status) <= 2):
-        raise Unavailable(f"the answer's gRPC status is {status[:20]!r}")
-    return Reply(int(status), unquote(message), payload)
+        raise Unavailable(f"the answer's gRPC status is no number: {answer.quoted(status, 20)!r}")
+    return Reply(int(status), unquote(trailers.get("grpc-message", "")), payload)

@@ -1,27 +1,24 @@
 """ChirpStack v4: gRPC-Web on the port of the web interface."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from init_job.errors import AccountError, ServerRefusal, Unavailable
+from init_job.errors import ServerRefusal, Unavailable
 from init_job.servers import grpc_web
-from init_job.servers.http import Http
-from init_job.servers.interface import (
-    KEY_DELETED,
-    PAGE,
-    SIGNED_OTHERWISE,
-    Key,
-    NewKey,
-    NotThisApi,
-    ResolvedScope,
-    Server,
-    TokenStatus,
-    every_page,
+from init_job.servers.generation import (
+    NOT_FOUND,
+    UNAUTHENTICATED,
+    UNIMPLEMENTED,
+    Generation,
+    Group,
+    Refused,
     keys_of_name,
     only_match,
     patiently,
 )
+from init_job.servers.http import Http
+from init_job.servers.interface import KEY_DELETED, SIGNED_OTHERWISE, Key, NewKey, NotThisApi, ResolvedScope
 from init_job.tokens import is_jwt
 from init_job.values import Scope, unsupported
 from init_job.wait import Patience
@@ -32,8 +29,19 @@ if TYPE_CHECKING:
     from init_job.servers import chirpstack_pb2 as pb
 
     M = TypeVar("M", bound=Message)
+else:
 
-_INVALID_ARGUMENT, _NOT_FOUND, _UNIMPLEMENTED, _UNAUTHENTICATED = 3, 5, 12, 16  # gRPC status codes
+    class _Messages:
+        """Imported at the first use: protobuf takes as long as all of a run that has nothing to do and needs none."""
+
+        def __getattr__(self, name: str) -> Any:
+            from init_job.servers import chirpstack_pb2
+
+            return getattr(chirpstack_pb2, name)
+
+    pb = _Messages()
+
+_LOGIN = "InternalService/Login"
 _TRANSIENT = {
     1: "cancelled",
     2: "unknown error",
@@ -42,217 +50,169 @@ _TRANSIENT = {
     13: "internal error",
     14: "unavailable",
 }
-_LOGIN_REFUSED = "Invalid username or password"
 _READ_ONLY_SINCE = (4, 17)
 
 
-class _Refused(Exception):
-    """A gRPC status that is no trouble of the moment."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class V4(Server):
+class V4(Generation):
     api = "v4"
     sees_every_token = True
+    _login_refused = "Invalid username or password"
+    _dead = {"InvalidSignature": SIGNED_OTHERWISE, "": KEY_DELETED}  # noqa: RUF012
+    _groups = "tenant"
+    _token_header = "Authorization"  # noqa: S105
 
     def __init__(self, http: Http, patience: Patience) -> None:
         super().__init__(http, patience)
-        self._session = ""
         self._before_4_8 = False
 
     @patiently
     def probe(self) -> NotThisApi | None:
         """A login without e-mail: it asks the database and matches no user (contract §3.1)."""
         try:
-            self._send("InternalService/Login")
+            self._send(_LOGIN)
         except NotThisApi as refusal:
             return refusal
-        except _Refused as refused:
-            if refused.status == _UNAUTHENTICATED and str(refused) == _LOGIN_REFUSED:
+        except Refused as refused:
+            if refused.code == UNAUTHENTICATED:
                 return None
-            if refused.status == _UNAUTHENTICATED:
-                # It refuses a token, and the job sends none there (contract §0.4). No v3 answers gRPC-Web.
-                raise Unavailable(
-                    f"the login answers {str(refused)!r}, as if a token had been sent with it",
-                    "a proxy on the way adds an Authorization header of its own: it must not for ChirpStack",
-                ) from None
             return NotThisApi(f"the login answers {str(refused)!r}, as no ChirpStack v4 does")
         return NotThisApi("the login lets anybody in, as no ChirpStack v4 does")
 
-    def accepts(self, email: str, password: str) -> bool:
-        return bool(self._token_of_login(email, password))
-
     def log_in(self, email: str, password: str) -> bool:
-        self._session = self._token_of_login(email, password)
-        if self._session:
+        accepted = super().log_in(email, password)
+        if accepted:
             self._ask_for_version()
-        return bool(self._session)
+        return accepted
 
-    @patiently
     def _token_of_login(self, email: str, password: str) -> str:
-        """Empty when it is refused."""
-        from init_job.servers import chirpstack_pb2 as pb  # 60 ms that a run with nothing to do does not spend
-
         request = pb.LoginRequest(email=email, password=password)
         try:
-            token = _parse(pb.LoginResponse, self._send("InternalService/Login", request)).jwt
-        except _Refused as refused:
-            if refused.status == _UNAUTHENTICATED:
+            token = _parse(pb.LoginResponse, self._send(_LOGIN, request, confidential=True)).jwt
+        except Refused as refused:
+            if refused.code == UNAUTHENTICATED:
                 return ""
-            raise _refusal(refused) from None
+            raise self._refusal(refused) from None
         if not is_jwt(token):
             raise Unavailable("the server answered the login with something that is no token")
         return token
 
     @patiently
     def _ask_for_version(self) -> None:
-        from init_job.servers import chirpstack_pb2 as pb
-
         try:
-            answer = self._call("InternalService/GetVersion", token=self._session)
-            self.version = _parse(pb.GetVersionResponse, answer).version
-        except _Refused as refused:
+            self.version = _parse(pb.GetVersionResponse, self._call("InternalService/GetVersion")).version
+        except Refused as refused:
             # Unknown to servers before v4.8; told to admins only (contract §3.2).
-            self._before_4_8 = refused.status == _UNIMPLEMENTED
+            self._before_4_8 = refused.code == UNIMPLEMENTED
 
     @patiently
     def set_password(self, password: str) -> None:
-        from init_job.servers import chirpstack_pb2 as pb
-
         user = _parse(pb.ProfileResponse, self._ask("InternalService/Profile")).user
-        self._ask("UserService/UpdatePassword", pb.UpdateUserPasswordRequest(user_id=user.id, password=password))
+        request = pb.UpdateUserPasswordRequest(user_id=user.id, password=password)
+        self._ask("UserService/UpdatePassword", request, confidential=True)
 
     @patiently
     def resolve(self, scope: Scope) -> ResolvedScope:
-        from init_job.servers import chirpstack_pb2 as pb
-
         if unsupported(self.api, scope):
             raise ServerRefusal(unsupported(self.api, scope), "correct API_KEY_SCOPE")
         if scope.kind == "admin":
             return ResolvedScope("admin")
         if tenant_id := _uuid(scope.ref):
             try:
-                self._call("TenantService/Get", pb.GetTenantRequest(id=tenant_id), self._session)
+                self._call("TenantService/Get", pb.GetTenantRequest(id=tenant_id))
                 return ResolvedScope("tenant", tenant_id)
-            except _Refused as refused:
-                if refused.status not in (_NOT_FOUND, _UNAUTHENTICATED):
-                    raise _refusal(refused) from None
+            except Refused as refused:
+                if refused.code not in (NOT_FOUND, UNAUTHENTICATED):
+                    raise self._refusal(refused) from None
                 # A name may look like an id.
         # Neither is the name unique nor does the search tell case (contract §3.9).
-        ids = [tenant.id for tenant in every_page(self._tenant_pages()) if tenant.name == scope.ref]
-        return ResolvedScope("tenant", only_match("tenant", scope.ref, ids))
+        return ResolvedScope("tenant", only_match("tenant", scope.ref, self._all(self._tenants_at)))
 
-    def _tenant_pages(self) -> "Iterator[tuple[int, list[pb.TenantListItem]]]":
-        from init_job.servers import chirpstack_pb2 as pb
-
-        offset = 0
-        while True:
-            request = pb.ListTenantsRequest(limit=PAGE, offset=offset)
-            page = _parse(pb.ListTenantsResponse, self._ask("TenantService/List", request))
-            yield page.total_count, list(page.result)
-            offset += PAGE
+    def _tenants_at(self, limit: int, offset: int) -> tuple[int, list[Group]]:
+        request = pb.ListTenantsRequest(limit=limit, offset=offset)
+        page = _parse(pb.ListTenantsResponse, self._ask("TenantService/List", request))
+        return page.total_count, [Group(one.id, one.name) for one in page.result]
 
     @patiently
     def list_keys(self, scope: ResolvedScope, name: str) -> list[Key]:
-        keys = every_page(self._key_pages(scope))
-        return keys_of_name((Key(key.id, key.name, scope, key.is_read_only) for key in keys), name)
+        return keys_of_name(self._keys(scope), name)
 
-    def _key_pages(self, scope: ResolvedScope) -> "Iterator[tuple[int, list[pb.ApiKey]]]":
-        from init_job.servers import chirpstack_pb2 as pb
-
-        offset = 0
-        while True:
-            request = pb.ListApiKeysRequest(
-                limit=PAGE, offset=offset, is_admin=scope.kind == "admin", tenant_id=scope.id
-            )
+    def _keys(self, scope: ResolvedScope) -> Iterator[Key]:
+        def page_at(limit: int, offset: int) -> tuple[int, list[Key]]:
+            is_admin = scope.kind == "admin"
+            request = pb.ListApiKeysRequest(limit=limit, offset=offset, is_admin=is_admin, tenant_id=scope.id)
             page = _parse(pb.ListApiKeysResponse, self._ask("InternalService/ListApiKeys", request))
-            yield page.total_count, list(page.result)
-            offset += PAGE
+            return page.total_count, [Key(one.id, one.name, scope, one.is_read_only) for one in page.result]
+
+        return self._all(page_at)
 
     @patiently
     def find_key(self, key_id: str) -> Key | None:
-        for scope in self._every_scope():
-            for key in every_page(self._key_pages(scope)):
+        # There is no list of all keys (contract §3.5).
+        tenants = (ResolvedScope("tenant", tenant.id) for tenant in self._all(self._tenants_at))
+        for scope in (ResolvedScope("admin"), *tenants):
+            for key in self._keys(scope):
                 if key.id == key_id:
-                    return Key(key.id, key.name, scope, key.is_read_only)
+                    return key
         return None
 
-    def _every_scope(self) -> Iterator[ResolvedScope]:
-        """There is no list of all keys (contract §3.5)."""
-        yield ResolvedScope("admin")
-        for tenant in every_page(self._tenant_pages()):
-            yield ResolvedScope("tenant", tenant.id)
-
     def create_key(self, scope: ResolvedScope, name: str, read_only: bool) -> NewKey:
-        from init_job.servers import chirpstack_pb2 as pb
-
         if read_only and (self._before_4_8 or _version(self.version) < _READ_ONLY_SINCE):
             raise ServerRefusal(
                 f"ChirpStack {self.version or 'before v4.8'} has no read-only keys: it would make a full one",
                 "upgrade the server to v4.17 or later, or unset API_KEY_READ_ONLY",
             )
         key = pb.ApiKey(name=name, is_admin=scope.kind == "admin", tenant_id=scope.id, is_read_only=read_only)
+        request = pb.CreateApiKeyRequest(api_key=key)
         try:
-            answer = self._send("InternalService/CreateApiKey", pb.CreateApiKeyRequest(api_key=key), self._session)
-        except _Refused as refused:
-            raise _refusal(refused) from None
+            answer = self._as_account(lambda session: self._send("InternalService/CreateApiKey", request, session))
+        except Refused as refused:
+            raise self._refusal(refused) from None
         created = _parse(pb.CreateApiKeyResponse, answer)
         return NewKey(created.id, created.token)
 
     @patiently
     def delete_key(self, key_id: str) -> None:
-        from init_job.servers import chirpstack_pb2 as pb
-
         try:
-            self._call("InternalService/DeleteApiKey", pb.DeleteApiKeyRequest(id=key_id), self._session)
-        except _Refused as refused:
-            if refused.status != _NOT_FOUND:
-                raise _refusal(refused) from None
+            self._call("InternalService/DeleteApiKey", pb.DeleteApiKeyRequest(id=key_id))
+        except Refused as refused:
+            if refused.code != NOT_FOUND:
+                raise self._refusal(refused) from None
 
-    @patiently
-    def check_token(self, token: str, key_id: str, scope: ResolvedScope | None = None) -> TokenStatus:
-        """Two calls that any key may make: the first since v4.3, the second until v4.15 (contract §3.8)."""
-        reason = ""
+    def _questions(self, scope: ResolvedScope | None) -> Iterable[Callable[[str], object]]:
+        # The first is for any key since v4.3, the second until v4.15.
         for method in ("DeviceProfileService/ListAdrAlgorithms", "DeviceProfileTemplateService/List"):
-            try:
-                self._call(method, token=token)
-                return TokenStatus(True)
-            except _Refused as refused:
-                if refused.status == _UNAUTHENTICATED:
-                    reason = str(refused) or KEY_DELETED
-                elif refused.status != _UNIMPLEMENTED:
-                    raise Unavailable(f"the server answered {str(refused)!r} when it was asked about a token") from None
-            if reason not in ("", KEY_DELETED):
-                break
-        return TokenStatus(False, SIGNED_OTHERWISE if reason == "InvalidSignature" else reason)
+            yield lambda token, method=method: self._send(method, token=token)  # type: ignore[misc]
 
-    def _ask(self, method: str, request: "Message | None" = None) -> bytes:
+    def _ask(self, method: str, request: "Message | None" = None, confidential: bool = False) -> bytes:
         """A call with the session of the login."""
         try:
-            return self._call(method, request, self._session)
-        except _Refused as refused:
-            raise _refusal(refused) from None
+            return self._call(method, request, confidential)
+        except Refused as refused:
+            raise self._refusal(refused) from None
 
-    def _call(self, method: str, request: "Message | None" = None, token: str = "") -> bytes:
-        """The answer's message, undecoded. Raises _Refused."""
-        return self._patience.call(lambda: self._send(method, request, token))
+    def _call(self, method: str, request: "Message | None" = None, confidential: bool = False) -> bytes:
+        """The same. Raises Refused."""
+        return self._patience.call(
+            lambda: self._as_account(lambda session: self._send(method, request, session, confidential))
+        )
 
-    def _send(self, method: str, request: "Message | None" = None, token: str = "") -> bytes:
-        """The same in one try. Raises _Refused, NotThisApi or Unavailable."""
+    def _send(
+        self, method: str, request: "Message | None" = None, token: str = "", confidential: bool = False
+    ) -> bytes:
+        """The answer's message, undecoded, in one try. Raises Refused, NotThisApi or Unavailable."""
         # No header without a token: v4 reads it even where it asks for none (contract §0.4).
-        headers = {**grpc_web.HEADERS, **({"Authorization": f"Bearer {token}"} if token else {})}
+        headers = {**grpc_web.HEADERS, **({self._token_header: f"Bearer {token}"} if token else {})}
         body = grpc_web.frame(request.SerializeToString() if request else b"")
-        reply = grpc_web.read(self._http.send("POST", f"/api.{method}", headers, body))
+        answer = self._http.send("POST", f"/api.{method}", headers, body, confidential)
+        reply = grpc_web.read(answer)
         if reply.status in _TRANSIENT:
             raise Unavailable(
-                f"the server has trouble: {reply.message or _TRANSIENT[reply.status]}",
+                f"the server has trouble: {answer.quoted(reply.message) or _TRANSIENT[reply.status]}",
                 "look at the server's log: is its database reachable?",
+                answer.retry_after,
             )
         if reply.status:
-            raise _Refused(reply.status, reply.message)
+            raise self._judged(Refused(reply.status, reply.message, answer), token)
         return reply.payload
 
 
@@ -263,18 +223,6 @@ def _parse(kind: "type[M]", payload: bytes) -> "M":
         return kind.FromString(payload)
     except DecodeError:
         raise Unavailable("the server's answer is no message of ChirpStack v4") from None
-
-
-def _refusal(refused: _Refused) -> AccountError | ServerRefusal:
-    if refused.status == _UNAUTHENTICATED:
-        return AccountError(
-            f"the account may not do this: {str(refused) or 'not permitted'}",
-            "use an active account with global admin rights, or one that is admin of the tenant asked for",
-        )
-    return ServerRefusal(
-        f"the server refused: {str(refused) or f'gRPC status {refused.status}'}",
-        "correct the setting that the server names",
-    )
 
 
 def _uuid(text: str) -> str:

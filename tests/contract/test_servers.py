@@ -4,9 +4,9 @@ given (CHIRPSTACK_TEST_V3_URL, CHIRPSTACK_TEST_V4_URL; account admin/admin)."""
 import pytest
 
 from init_job.errors import AccountError, ServerRefusal
-from init_job.servers import interface, v3, v4
+from init_job.servers import generation
 from init_job.servers.http import Http
-from init_job.servers.interface import KEY_DELETED, SIGNED_OTHERWISE, NotThisApi, ResolvedScope
+from init_job.servers.interface import KEY_DELETED, SIGNED_OTHERWISE, NotThisApi, ResolvedScope, TokenStatus
 from init_job.servers.v3 import V3
 from init_job.servers.v4 import V4
 from init_job.tokens import Kind, read_claims
@@ -96,8 +96,7 @@ def test_a_name_is_listed_exactly(chirpstack: Chirpstack, name: str, odd: str) -
 
 
 def test_a_list_of_many_pages_is_read_whole(chirpstack: Chirpstack, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (interface, v3, v4):
-        monkeypatch.setattr(module, "PAGE", 2)
+    monkeypatch.setattr(generation, "PAGE", 2)
     server = chirpstack.logged_in()
     made = sorted(server.create_key(ADMIN, f"{name} {number}", read_only=False).id for number in range(5))
     found = [server.list_keys(ADMIN, f"{name} {number}") for number in range(5)]
@@ -147,10 +146,12 @@ def test_v3_makes_keys_for_one_application(chirpstack: Chirpstack, name: str) ->
     assert server.resolve(Scope("application", scope.id)) == scope
     new = server.create_key(scope, name, read_only=False)
     assert [key.id for key in server.list_keys(scope, name)] == [new.id]
-    # Before v3.12 only a login can tell.
-    assert server.check_token(new.token, new.id).works
+    # Before v3.12 only by its scope. Asked without a login and with one.
+    for asked in (chirpstack.connect(), server):
+        assert asked.check_token(new.token, new.id, scope).works
     server.delete_key(new.id)
-    assert not server.check_token(new.token, new.id).works
+    for asked in (chirpstack.connect(), server):
+        assert asked.check_token(new.token, new.id, scope) == TokenStatus(False, KEY_DELETED)
 
 
 def test_a_read_only_key_is_one_or_is_refused_before_it_is_made(chirpstack: Chirpstack, name: str) -> None:

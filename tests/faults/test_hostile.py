@@ -20,7 +20,8 @@ from init_job.errors import ConfigurationError, InitJobError, Unavailable
 from init_job.outputs.env_file import EnvFile
 from init_job.outputs.interface import IssuedKey, Output
 from init_job.servers import grpc_web
-from init_job.servers.http import Answer, Http
+from init_job.servers.answer import Answer
+from init_job.servers.http import Http
 from init_job.servers.interface import ResolvedScope
 from init_job.servers.v3 import V3
 from init_job.servers.v4 import V4
@@ -220,8 +221,11 @@ class Fake(Http):
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
+        self.timeout = 1.0
 
-    def send(self, method: str, path: str, headers: Any = None, body: bytes | None = None) -> Answer:
+    def send(
+        self, method: str, path: str, headers: Any = None, body: bytes | None = None, confidential: bool = False
+    ) -> Answer:
         return self._answer
 
 
