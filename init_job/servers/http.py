@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from init_job.settings import Settings
 
 MAX_ANSWER = 8 * 1024 * 1024  # bytes
 _LONGEST_SHARE = 2.0  # seconds
+_PACES = (0.25, 4.0)  # seconds between two requests, at least and at most, where too many are refused
 _CHUNK = 64 * 1024
 
 
@@ -54,6 +56,9 @@ class Http:
         is_tls = "https:" in (settings.url[:6].lower(), settings.health_url[:6].lower())
         self._tls = tls_context(settings) if is_tls else None
         self._session = _Session(self.timeout, self._tls)
+        self._pace = 0.0
+        self._is_refused = True
+        self._answered = 0.0
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         return self.send("GET", path, headers)
@@ -79,6 +84,8 @@ class Http:
         named = proxy.rpartition("@")[2].rpartition("://")[2].rstrip("/")
         if "@" in proxy:
             log.hide(proxy)
+        if self._pace:
+            signals.sleep(self._answered + self._pace - time.monotonic())
         session = self._session
         error: Unavailable
         cause: Exception | None = None
@@ -94,6 +101,7 @@ class Http:
             error = too_long
         else:
             log.debug("request", f"{method} {url}: {status}, {len(text)} bytes", status=status)
+            self._learn_pace(status)
             return Answer(url, status, received, text, named, confidential)
         # A connection with half an answer in it must not serve the next request; one that was given up may go on.
         self._session = _Session(self.timeout, self._tls)
@@ -101,6 +109,14 @@ class Http:
             error.in_doubt = False
         log.debug("request-failed", str(error))
         raise error from cause
+
+    def _learn_pace(self, status: int) -> None:
+        """Of a limit to the rate. Were each request sent at once, every other one would be refused, and a create that
+        comes after a list never be let through. A server that only starts has let nothing through before."""
+        is_refused, was_refused = status in (429, 503), self._is_refused
+        if status == 429 or (is_refused and not was_refused):
+            self._pace = min(max(_PACES[0], 2 * self._pace), _PACES[1])
+        self._is_refused, self._answered = is_refused, time.monotonic()
 
 
 class _Session:
