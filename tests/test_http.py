@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,8 +16,13 @@ from init_job.errors import NotThere, Unavailable
 from init_job.servers import explain
 from init_job.servers.answer import Answer
 from init_job.servers.http import MAX_ANSWER, Http
-from tests.secured.forward_proxy import pump
-from tests.simulator import Simulator
+from init_job.servers.interface import ResolvedScope
+from init_job.servers.v3 import V3
+from init_job.servers.v4 import V4
+from init_job.wait import Once
+from tests.faults.world import Api
+from tests.secured.forward_proxy import ForwardProxy, pump
+from tests.simulator import Request, Response, Simulator
 from tests.support import PASSWORD, environment, run_job, settings_for, started_job
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"
@@ -183,17 +188,23 @@ def test_the_time_limit_is_for_the_whole_answer(head: bytes) -> None:
 
 
 def test_the_time_limit_is_for_the_connect_as_well() -> None:
-    with socket.socket() as full, ExitStack() as waiting:
-        full.bind(("127.0.0.1", 0))
+    with swallowing() as port, pytest.raises(Unavailable):
+        Http(settings_for(f"http://127.0.0.1:{port}", REQUEST_TIMEOUT=f"{LIMIT}s")).get("/")
+
+
+@contextmanager
+def swallowing(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """A port that swallows what is sent to it, as a network does that is not routed."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as full, ExitStack() as waiting:
+        full.bind((host, port))
         full.listen(0)
         for _ in range(4):  # Linux takes one more than it is told to, and is deaf to the others
-            client = waiting.enter_context(socket.socket())
+            client = waiting.enter_context(socket.socket(family))
             client.setblocking(False)
             with suppress(BlockingIOError):
                 client.connect(full.getsockname())
-        url = f"http://127.0.0.1:{full.getsockname()[1]}"
-        with pytest.raises(Unavailable):
-            Http(settings_for(url, REQUEST_TIMEOUT=f"{LIMIT}s")).get("/")
+        yield full.getsockname()[1]
 
 
 # As the real one: until it returns no signal is handled, in the thread that called it.
@@ -234,6 +245,61 @@ def looking_up(folder: Path) -> dict[str, str | Path]:
         "TOKEN_FILE": folder / "token",
         "REQUEST_TIMEOUT": "60s",
     }
+
+
+# A name with several addresses
+
+# In the place of a name server.
+SEVERAL_ADDRESSES = """
+import socket
+
+real = socket.getaddrinfo
+
+def getaddrinfo(host, port, *arguments, **options):
+    if host != "several":
+        return real(host, port, *arguments, **options)
+    return [one for address in ("::1", "127.0.0.1") for one in real(address, port, *arguments, **options)]
+
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+@contextmanager
+def closing_each_connection(server: Simulator) -> Iterator[str]:
+    def close(request: Request, response: Response) -> Response:
+        return Response(response.status, [*response.headers, ("Connection", "close")], response.body)
+
+    server.after = close
+    yield f"http://several:{urlsplit(server.url).port}"
+
+
+@pytest.mark.parametrize("through", ["directly", "directly, a connection a request", "a proxy"])
+def test_an_address_that_swallows_packets_does_not_hide_one_that_answers(
+    chirpstack: Simulator, tmp_path: Path, through: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SEVERAL_ADDRESSES)
+    with ExitStack() as stack:
+        port = urlsplit(chirpstack.url).port or 0
+        given = looking_up(tmp_path) | {"CHIRPSTACK_URL": f"http://several:{port}", "REQUEST_TIMEOUT": "1s"}
+        if through == "a proxy":
+            proxy = stack.enter_context(ForwardProxy(port))
+            port = urlsplit(proxy.url).port or 0
+            given |= {"CHIRPSTACK_URL": "http://chirpstack.invalid", "HTTP_PROXY": f"http://several:{port}"}
+        elif "a request" in through:
+            stack.enter_context(closing_each_connection(chirpstack))
+        stack.enter_context(swallowing("::1", port))
+        run = run_job(tmp_path, variables={**given, "WAIT_TIMEOUT": "0"})
+    assert run.code == 0, run.err
+
+
+def test_where_every_address_swallows_packets_the_time_limit_holds(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SEVERAL_ADDRESSES)
+    with swallowing() as port, swallowing("::1", port):
+        url = f"http://several:{port}"
+        given = looking_up(tmp_path) | {"CHIRPSTACK_URL": url, "REQUEST_TIMEOUT": "1s", "WAIT_TIMEOUT": "0"}
+        run = run_job(tmp_path, variables=given)
+    assert run.code == 3
+    assert f"{url}/api.InternalService/Login: no connection: nothing answers there" in run.error
 
 
 # Names and ports
@@ -287,6 +353,86 @@ def test_a_redirect_is_not_followed_and_its_target_is_named_without_its_query(st
         with Peer(answering(redirect)) as peer:
             assert str(asked(peer)) == f"{peer.url}/ answered {status}, a redirect to {target.url}/new"
         assert target.connections == []
+
+
+# What may have been carried out
+
+
+def in_doubt(url: str, **variables: str) -> bool:
+    with pytest.raises(Unavailable) as caught:
+        Http(settings_for(url, REQUEST_TIMEOUT=f"{LIMIT}s", **variables)).send("POST", "/", content=b"make a key")
+    return caught.value.in_doubt
+
+
+def test_a_request_that_did_not_leave_cannot_have_been_carried_out() -> None:
+    with swallowing() as full, socket.socket() as bound, Peer(lambda connection: None) as closes_at_once:
+        bound.bind(("127.0.0.1", 0))
+        assert not in_doubt(f"http://127.0.0.1:{bound.getsockname()[1]}")  # refused
+        assert not in_doubt(f"http://127.0.0.1:{full}")
+        assert not in_doubt("http://chirpstack.invalid")
+        assert not in_doubt(closes_at_once.url.replace("http:", "https:"))
+
+
+def reading(connection: socket.socket) -> None:
+    connection.recv(10_000)
+
+
+@pytest.mark.parametrize("serve", [reading, answering(b"HTTP/1.1"), dribbling(b"HTTP/1.1 2"), dribbling(b"")])
+def test_a_request_that_left_may_have_been_carried_out(serve: Callable[[socket.socket], None]) -> None:
+    with Peer(serve) as peer:
+        assert in_doubt(peer.url)
+
+
+ADMIN = ResolvedScope("admin")
+
+
+@pytest.mark.parametrize(
+    ("api", "answer", "doubt"),
+    [
+        ("v3", Response(429), False),
+        ("v4", Response(429), False),
+        ("v3", Response(501), False),
+        ("v3", Response(503), True),
+        ("v4", Response(502), True),
+        ("v3", Response(404), True),
+        ("v4", Response(200, [("Content-Type", "application/grpc-web+proto"), ("grpc-status", "13")]), True),
+        ("v3", Response(500, [("Content-Type", "application/json")], b'{"error":"pq: x","code":2}'), True),
+    ],
+)
+def test_of_an_answer_it_is_told_whether_a_key_may_have_been_made(api: Api, answer: Response, doubt: bool) -> None:
+    with Simulator(api, {"v3": "3.17.9", "v4": "4.19.0"}[api]) as simulator:
+        server = {"v3": V3, "v4": V4}[api](Http(settings_for(simulator.url)), Once())
+        assert server.log_in("admin", "admin")
+        simulator.before = lambda request: answer
+        with pytest.raises(Unavailable) as caught:
+            server.create_key(ADMIN, "a key", read_only=False)
+        assert caught.value.in_doubt == doubt
+
+
+# Headers for what stands before the server
+
+
+def test_the_users_headers_go_to_the_server_and_to_nobody_else() -> None:
+    heads: dict[str, bytes] = {}
+
+    def noting(name: str) -> Callable[[socket.socket], None]:
+        def serve(connection: socket.socket) -> None:
+            for head in requests_of(connection):
+                heads[name] = head
+                connection.sendall(OK)
+
+        return serve
+
+    with Peer(noting("server")) as peer, Peer(noting("other")) as other:
+        settings = settings_for(peer.url)
+        object.__setattr__(settings, "headers", {"CF-Access-Client-Secret": "open", "accept": "x"})
+        http = Http(settings)
+        http.get("/", {"Accept": "application/json"})
+        http.get(f"{other.url}/health")
+    assert b"CF-Access-Client-Secret: open\r\n" in heads["server"]
+    assert heads["server"].lower().count(b"accept:") == 1
+    assert b"accept: application/json" in heads["server"].lower()
+    assert b"CF-Access" not in heads["other"]
 
 
 # Connections
@@ -396,6 +542,22 @@ def test_a_request_says_who_asks_and_wants_nothing_compressed() -> None:
 def test_an_answer_is_described_in_a_line(answer: bytes, told: str) -> None:
     with Peer(answering(answer)) as peer:
         assert str(asked(peer)) == f"{peer.url}/ {told}"
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        bytes.fromhex("000006 04 00 00000000 0005 00004000"),  # Go's gRPC
+        bytes.fromhex("000012 04 00 00000000 0003 00000080 0004 00010000 0005 00ffffff"),  # nginx
+        bytes.fromhex("000008 07 00 00000000 00000000 00000001"),  # GOAWAY
+        bytes.fromhex("000000 04 00 00000000"),
+    ],
+)
+def test_a_port_that_speaks_http_2_only_is_told(frames: bytes) -> None:
+    with Peer(answering(frames)) as peer:
+        with pytest.raises(Unavailable, match="speaks HTTP/2 only") as caught:
+            asked(peer)
+        assert "HTTP/1.1" in caught.value.hint
 
 
 @pytest.mark.parametrize(

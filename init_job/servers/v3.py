@@ -87,7 +87,7 @@ class V3(Generation):
         user = self._ask("GET", "/api/internal/profile").get("user")
         path = f"/api/users/{_string(user if isinstance(user, dict) else {}, 'id')}/password"
         try:
-            self._call("PUT", path, {"password": password}, confidential=True)
+            _expect_nothing(self._call("PUT", path, {"password": password}, confidential=True))
         except Refused as refused:
             if refused.said != "invalid e-mail":
                 raise self._refusal(refused) from None
@@ -145,7 +145,7 @@ class V3(Generation):
     @patiently
     def delete_key(self, key_id: str) -> None:
         try:
-            self._call("DELETE", f"{_KEYS}/{quote(key_id, safe='')}")
+            _expect_nothing(self._call("DELETE", f"{_KEYS}/{quote(key_id, safe='')}"))
         except Refused as refused:
             if refused.code != NOT_FOUND:
                 raise self._refusal(refused) from None
@@ -235,6 +235,12 @@ def _read(answer: Answer) -> dict[str, Any]:
     if answer.status == 501 or explain.is_trouble(answer):
         raise explain.trouble(answer)
     raise NotThisApi.because_of(answer)
+
+
+def _expect_nothing(answer: dict[str, Any]) -> None:
+    """Whatever else came, it was not the server that says it is done."""
+    if answer:
+        raise Unavailable("the server answered a change with something, where ChirpStack v3 says nothing")
 
 
 def _key(entry: dict[str, Any]) -> Key:
