@@ -101,6 +101,13 @@ _SECTIONS: dict[str, tuple[str, Callable[[Rows], list[str]], str]] = {
     "hostile": ("Hostile servers and volumes", _list, ""),
     "fuzz": ("Fuzz", _columns, "Generated input; anything but an error of the domain would be a failure."),
     "load and time": ("Load and time", _list, ""),
+    "rate limits": (
+        "Rate limits",
+        _list,
+        "Counted per connection or per address, without a burst. A first run takes longer, and no answer is wasted.",
+    ),
+    "in between": ("Gates and proxies", _list, ""),
+    "clocks": ("Clocks, and what is said of a token", _list, ""),
     "names": ("Names", _list, "Every odd character that the servers accept."),
 }
 
