@@ -2,8 +2,8 @@ import time
 
 import pytest
 
-from init_job.errors import NotReady, ServerRefusal, Unavailable
-from init_job.wait import Patience
+from init_job.errors import NotReady, NotThere, ServerRefusal, Unavailable
+from init_job.wait import Patience, pause
 
 
 def test_a_call_is_tried_again_until_it_succeeds() -> None:
@@ -85,3 +85,44 @@ def test_each_reason_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         Patience(60).call(call)
     assert [record.message.split(" (")[0] for record in caplog.records] == ["waiting: refused", "waiting: starting"]
+
+
+def pauses(error: Unavailable, waited: float = 0.0, troubles: int = 0) -> list[float]:
+    return sorted(pause(error, waited, troubles) for _ in range(1000))
+
+
+def test_a_server_that_is_not_there_yet_is_asked_often_for_a_minute_and_then_ever_more_rarely() -> None:
+    for waited in (0, 30, 60):
+        assert 0.05 <= pauses(NotThere("refused"), waited)[0] <= pauses(NotThere("refused"), waited)[-1] <= 0.15
+    middle = [pauses(NotThere("refused"), waited)[500] for waited in (60, 90, 120, 180)]
+    assert middle == sorted(middle)
+    assert pauses(NotThere("refused"), 10**6)[-1] <= 3
+
+
+def test_a_server_in_trouble_is_asked_more_slowly_from_the_first_on() -> None:
+    trouble = [pauses(Unavailable("500"), troubles=troubles)[0] for troubles in range(1, 5)]
+    assert trouble == sorted(trouble)
+    assert trouble[0] > 0.1
+    assert pauses(Unavailable("500"), troubles=10**6)[-1] <= 3
+
+
+def test_machines_that_began_together_do_not_go_on_in_step() -> None:
+    for error in (NotThere("refused"), Unavailable("500"), Unavailable("429", retry_after=10)):
+        found = pauses(error)
+        assert found[-1] - found[0] > found[0] / 10
+        assert len(set(found)) > 900
+
+
+def test_a_server_is_left_alone_for_as_long_as_it_asks() -> None:
+    assert pauses(Unavailable("429", retry_after=10))[0] >= 10
+
+
+def test_a_wait_that_was_asked_for_ends_at_the_deadline() -> None:
+    begun = time.monotonic()
+
+    def call() -> None:
+        raise Unavailable("429", retry_after=60)
+
+    with pytest.raises(NotReady):
+        Patience(0.2).call(call)
+    assert time.monotonic() - begun < 30
