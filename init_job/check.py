@@ -11,6 +11,7 @@ from init_job.survey import survey
 from init_job.tokens import Claims, Kind, read_claims
 
 _MEND = "run the job without a command: it gets a token that works"
+_CLEAR = "move it away, or empty it if it is of no use; then run the job without a command"
 
 
 def check(settings: Settings) -> str:
@@ -26,7 +27,8 @@ def check(settings: Settings) -> str:
         [(token, where)] = texts.items()
         claims = read_claims(token)
         if claims.kind is not Kind.API_KEY:
-            raise TokenError(f"{where} holds {describe(claims, time.time())}", _MEND)
+            is_ours = claims.kind is Kind.LOGIN  # which a run replaces; anything else it leaves alone
+            raise TokenError(f"{where} holds {describe(claims, time.time())}", _MEND if is_ours else _CLEAR)
         return _check_api_token(job, SavedToken(token, claims.key_id, where))
 
 

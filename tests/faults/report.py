@@ -95,6 +95,12 @@ _SECTIONS: dict[str, tuple[str, Callable[[Rows], list[str]], str]] = {
         "did without the call, or rewrote the file in place; with exit 5 it could not read its state file, and took "
         "its own token for somebody else's. One more run got there each time.",
     ),
+    "keys of others": ("Keys of others", _list, "On the server, with the job's own beside them or not."),
+    "changes nothing": (
+        "What changes nothing",
+        _list,
+        "From every state of the decision table; server, account and volume are compared, with the times of the files.",
+    ),
     "together": ("Together", _list, "Rounds of jobs that start at the same moment."),
     "env files": ("`.env` files", _list, "Generated files, each written twice; the second time changes nothing."),
     "odd files": ("Odd files", _list, ""),
