@@ -1,39 +1,127 @@
-"""Logs: standard error only, as text or as JSON objects, and never with a secret in them."""
+"""Logs: standard error only, as text or as JSON objects, and never with a secret in them.
 
+The program itself never puts a secret into a message, so what it says is written as it is: masked, the password
+`chirpstack` would be blanked out of the server's address, and tell itself by the gap. A secret comes in with what
+others say. That passes `masked` where it enters a message: the text of an answer, of a header, of a library's
+exception. Lines of libraries and tracebacks pass it here, whole. A token looks like nothing else and is masked
+everywhere.
+"""
+
+import base64
 import json
 import logging
 import re
 import sys
 import time
+from functools import cache
 from typing import Any
+from urllib.parse import unquote
 
 _logger = logging.getLogger("init_job")
 
 MASK = "***"
-_JWT = re.compile(r"eyJ[\w-]+\.[\w-]*\.?[\w-]*")
+_JWT = re.compile(r"eyJ[\w+/=-]{10,}(?:\.[\w-]*){0,2}")  # or any JSON in base64: a login that comes back
 _secrets: set[str] = set()
 
 
 def hide(secret: str | None) -> None:
-    """Mask this text in everything logged from now on.
-
-    A text of fewer than six characters is left: masking `admin` would blank the account's name out of every
-    message. The program itself never puts a secret into a message; this is for what servers and libraries say.
-    """
-    if secret and len(secret) >= 6:
+    """Mask this text, of whatever length, in all that is foreign from now on."""
+    if secret:
         _secrets.add(secret)
+        _pattern.cache_clear()
+
+
+def hide_user_info(address: str) -> None:
+    """Hide what stands before the `@` of an address, as a whole and in the parts that errors quote: the password may
+    have characters in it that end the host for a parser."""
+    user_info, at, _ = address.partition("://")[2].rpartition("@") if "://" in address else address.rpartition("@")
+    for text in {user_info, unquote(user_info)} if at else ():
+        for part in (text, *re.split("[/?#]", text.partition(":")[2])):
+            hide(part)
 
 
 def masked(text: str) -> str:
-    for secret in sorted(_secrets, key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return _JWT.sub(MASK, text)
+    """What a server, a proxy or a library says, for a message: without secrets, in whatever encoding they came back.
+    Cut it afterwards, not before: the beginning of a password is no text that could be found."""
+    return _JWT.sub(MASK, _pattern().sub(MASK, text))
 
 
-def _masked_field(value: Any) -> Any:
+@cache
+def _pattern() -> re.Pattern[str]:
+    """All secrets, the longest first, since one may be part of another."""
+    spellings = [
+        spelling
+        for secret in sorted(_secrets, key=len, reverse=True)
+        for spelling in (_in_any_spelling(secret), *_in_base64(secret))
+    ]
+    return re.compile("|".join(spellings) or r"(?!)")
+
+
+def _in_any_spelling(secret: str) -> str:
+    """As it is, escaped in JSON or a literal, percent-encoded (each perhaps several times over), in HTML, or in a wrong
+    encoding. One character at a time, because no two programs escape the same ones; and without a choice that could be
+    taken back (`+` behind a quantifier): else hostile text would take hours."""
+    if len(secret) > 200:
+        return re.escape(secret)  # a header's value or what stands in a token's place: plain, and spellings cost time
+    pattern = ""
+    for run in re.findall(r"\\+|[^\x00-\x7f]+|.", secret, re.DOTALL):
+        one_by_one = "".join(map(_any_spelling, run))
+        if run.isascii() and run[0] != "\\":
+            pattern += one_by_one
+        else:
+            # Backslashes are doubled, and letters of an encoding that was taken for another are lost, as a run.
+            whole = "\ufffd" if run[0] != "\\" else r"\\"
+            pattern += f"(?:{whole}{{{len(run)},{8 * len(run)}}}+|{one_by_one})"
+    return pattern
+
+
+def _any_spelling(char: str) -> str:
+    octets = char.encode("utf-8", "surrogatepass")
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    number = f"{ord(char):x}"
+    escapes = [
+        r"\\+".join(f"u{units[i : i + 4]}" for i in range(0, len(units), 4)),
+        r"\\+".join(f"x{octet:02x}" for octet in octets),
+        f"x{number:0>2}",
+        rf"u\{{{number}\}}",
+        *_ESCAPES.get(char, ""),
+    ]
+    spellings = [
+        re.escape(char),
+        rf"(?<=\\)(?i:{'|'.join(escapes)})",
+        "".join(f"%(?:25)*(?i:{octet:02x})" for octet in octets),
+        f"(?i:&(?:amp;)?(?:#0{{0,6}}{ord(char)}|#x0{{0,6}}{number}|{_ENTITIES.get(char, '#')});)",
+    ]
+    if char == " ":
+        spellings.append(r"\+")
+    if not char.isascii():
+        spellings.append(re.escape(octets.decode("latin-1")))
+    return rf"\\{{0,8}}+(?:{'|'.join(spellings)})"
+
+
+_ESCAPES = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
+_ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
+
+
+def _in_base64(secret: str) -> list[str]:
+    """What stays of it at each of the three places in a group of bytes, as in `Basic` with a user's name before it, or
+    in the body of v3's login."""
+    found = []
+    for text in {secret, json.dumps(secret)[1:-1]}:
+        octets = text.encode("utf-8", "surrogatepass")
+        for before in range(3):
+            encoded = base64.b64encode(bytes(before) + octets).decode()
+            # Without the characters that also hold bits of a neighbour.
+            core = encoded[(before * 8 + 5) // 6 : (before + len(octets)) * 8 // 6]
+            if len(core) > 2:  # less stands in every text
+                found.append(re.escape(core).replace(r"\+", "[+-]").replace("/", "[/_]"))
+    return sorted(found, key=len, reverse=True)
+
+
+def _without_tokens(value: Any) -> Any:
     if isinstance(value, list | tuple):
-        return [_masked_field(one) for one in value]
-    return masked(value) if isinstance(value, str) else value
+        return [_without_tokens(one) for one in value]
+    return _JWT.sub(MASK, value) if isinstance(value, str) else value
 
 
 class _Text(logging.Formatter):
@@ -45,27 +133,33 @@ class _Text(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        return masked(super().format(record))
+        line = super().format(record)
+        return _JWT.sub(MASK, line) if _is_own(record) else masked(line)
 
 
 class _Json(_Text):
     def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
         line: dict[str, Any] = {
             "time": self.formatTime(record),
             "level": record.levelname.lower(),
             "event": getattr(record, "event", record.name),
-            "message": record.getMessage(),
+            "message": message if _is_own(record) else masked(message),
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps({name: _masked_field(value) for name, value in line.items()}, ensure_ascii=False)
+            line["traceback"] = masked(self.formatException(record.exc_info))
+        return json.dumps({name: _without_tokens(value) for name, value in line.items()}, ensure_ascii=False)
+
+
+def _is_own(record: logging.LogRecord) -> bool:
+    return record.name == _logger.name and not record.exc_info
 
 
 def configure(log_format: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if log_format == "json" else _Text())
-    # Libraries are heard from warnings on, through the same mask.
+    # Libraries are heard from warnings on.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     _logger.setLevel(level.upper())
 

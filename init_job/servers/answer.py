@@ -75,7 +75,7 @@ class Answer:
         """For a message: `answered 404 (text/html: Sign in)`."""
         if self.is_redirect:
             parts = urlsplit(self.target)
-            where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+            where = f"{parts.scheme}://{log.masked(parts.netloc.rpartition('@')[2])}"
             # Without its query: gates put what they were asked for into it.
             where += self.quoted(parts.path)
             return f"{self.url} answered {self.status}, a redirect to {where if self.target else 'somewhere else'}"

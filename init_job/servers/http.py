@@ -82,8 +82,7 @@ class Http:
         proxies = get_environ_proxies(url)
         proxy = select_proxy(url, proxies) or ""
         named = proxy.rpartition("@")[2].rpartition("://")[2].rstrip("/")
-        if "@" in proxy:
-            log.hide(proxy)
+        log.hide_user_info(proxy)
         if self._pace:
             signals.sleep(self._answered + self._pace - time.monotonic())
         session = self._session
