@@ -1,0 +1,121 @@
+"""A `.env` of settings, read as Docker Compose reads it: that is what the users of such a file run.
+
+The grammar is compose-go's (`dotenv/parser.go`, `template/template.go`), which is neither python-dotenv's nor a
+shell's: a `$` counts everywhere but in single quotes, and a file with an error in it is refused as a whole.
+`tests/test_settings_file.py` has what Docker Compose makes of such values.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+Lookup = Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class Value:
+    text: str
+    unset: tuple[str, ...] = ()
+    """Variables in it that are set nowhere: nothing stands in their place."""
+
+
+_SPACE = r"[ \t\v\f\r\x85\xa0]*"  # within a line
+_BLANK = re.compile(r"(?:\s|#[^\n]*)*")
+_NAME = re.compile(rf"(?:export\s+)?(?P<name>[\w.\-[\]]+){_SPACE}(?P<end>[=:\n]){_SPACE}")
+_VALUE = re.compile(
+    r"""'(?P<single>(?:[^'\\]|\\.)*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<bare>(?!['"])[^\n]*)""", re.DOTALL
+)
+_ESCAPE = re.compile(r'\\(?:([abfnrtv$"\\])|0([0-3][0-7]{2})|0)')
+_ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "$": "$$"}
+_DOLLAR = re.compile(r"\$(?:(?P<dollar>\$)|(?P<brace>\{)?(?P<name>[_a-z][_a-z0-9]*)|\{)", re.IGNORECASE | re.ASCII)
+
+
+def read(text: str, environ: Mapping[str, str]) -> dict[str, Value]:
+    """`environ` goes before the file where a value names another variable. Raises ValueError with the line that
+    cannot be read, but not with what stands in it: it may be a secret."""
+    found: dict[str, Value] = {}
+
+    def look_up(name: str) -> str | None:
+        return environ.get(name, found[name].text if name in found else None)
+
+    position = _after_blanks(text, 0)
+    while position < len(text):
+        line = text.count("\n", 0, position) + 1
+        key = _NAME.match(text, position)
+        if not key:
+            raise ValueError(f"line {line} is no NAME=value")
+        name, position = key["name"], key.end()
+        if key["end"] == "\n":  # the name alone stands for the environment's value, which counts anyway
+            continue
+        value = _VALUE.match(text, position)
+        if not value:
+            raise ValueError(f"line {line}: the quotes of {name} are not closed")
+        try:
+            found[name] = _meant(value, look_up)
+        except ValueError as error:
+            raise ValueError(f"line {line}: {name}: {error}") from None
+        position = _after_blanks(text, value.end())
+    return found
+
+
+def _after_blanks(text: str, position: int) -> int:
+    match = _BLANK.match(text, position)
+    return match.end() if match else position
+
+
+def _meant(value: re.Match[str], look_up: Lookup) -> Value:
+    if value["single"] is not None:
+        return Value(value["single"].replace("\\'", "'"))
+    if value["double"] is not None:
+        text = _ESCAPE.sub(_unescaped, value["double"])
+    else:
+        text = value["bare"].partition(" #")[0].rstrip()
+    unset: list[str] = []
+    return Value(_interpolated(text, look_up, unset), tuple(unset))
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    if match[2]:
+        return chr(int(match[2], 8))
+    return _ESCAPED.get(match[1], match[1]) if match[1] else "\\"
+
+
+def _interpolated(text: str, look_up: Lookup, unset: list[str]) -> str:
+    """With the variables' values in the place of `$NAME`, `${NAME}`, `${NAME:-default}` and the like; a `$` before
+    anything else is one."""
+    done = ""
+    while match := _DOLLAR.search(text):
+        done, text = done + text[: match.start()], text[match.end() :]
+        if match["dollar"]:
+            done += "$"
+            continue
+        if not match["name"]:
+            raise ValueError("${ without a name; single quotes keep it as it is")
+        operator, operand = "", ""
+        if match["brace"]:
+            operator, operand, text = _braced(text)
+        value = look_up(match["name"])
+        # With a colon an empty one is none.
+        is_there = bool(value) if operator.startswith(":") else value is not None
+        kind = operator[-1:]
+        if kind == "?" and not is_there:
+            raise ValueError(f"{match['name']}, which is required here, is not set")
+        if (kind == "-" and not is_there) or (kind == "+" and is_there):
+            done += _interpolated(operand, look_up, unset)
+            continue
+        if value is None and not kind:
+            unset.append(match["name"])
+        done += value or ""
+    return done + text
+
+
+def _braced(text: str) -> tuple[str, str, str]:
+    """The operator, what follows it, and the text behind the closing brace."""
+    operator = re.match(r":?[-+?]|(?=\})", text)
+    depth, end = 1, 0
+    while operator and depth and end < len(text) and text[end] != "\n":
+        depth += {"{": 1, "}": -1}.get(text[end], 0)
+        end += 1
+    if not operator or depth:
+        raise ValueError("${ without a } where it is due; single quotes keep it as it is")
+    return operator[0], text[operator.end() : end - 1], text[end:]
