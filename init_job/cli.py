@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import sys
+from typing import NoReturn
 
-from init_job import __version__, log, settings, signals, values
+from init_job import __version__, log, settings, signals, texts, values
 from init_job.check import check
 from init_job.ensure import ensure, rotate
-from init_job.errors import EXIT_CODES, InitJobError
+from init_job.errors import EXIT_CODES, ConfigurationError, InitJobError
 from init_job.revoke import revoke
 
 COMMANDS = {
@@ -19,21 +21,18 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns the exit code. The last line on standard error is the result."""
-    options = _parse(arguments)
     signals.install()
-    # Until the settings are read: as the environment says, if it says it right.
-    level = os.environ.get("LOG_LEVEL", "")
-    log.configure(os.environ.get("LOG_FORMAT", ""), level if level in ("debug", "warning", "error") else "info")
-    code, line = _outcome(options)
+    log.configure(*settings.log_settings(os.environ))  # for what is told before all the settings are read
+    code, line = _outcome(sys.argv[1:] if arguments is None else arguments)
     log.result(code, line)
     return code
 
 
-def _outcome(options: argparse.Namespace) -> tuple[int, str]:
+def _outcome(arguments: list[str]) -> tuple[int, str]:
     """The exit code, and the line that goes with it."""
     try:
         try:
-            return 0, _run(options)
+            return 0, _run(_parse(arguments))
         finally:
             signals.check()  # also when it came after the last wait
     except signals.Terminated as terminated:
@@ -49,9 +48,11 @@ def _outcome(options: argparse.Namespace) -> tuple[int, str]:
 
 
 def _run(options: argparse.Namespace) -> str:
+    def configure(log_format: str, log_level: str) -> None:
+        log.configure(log_format, "error" if options.quiet else log_level)
+
     # A file may be a pipe that nobody has written to yet.
-    chosen = signals.call(lambda: settings.load(os.environ, options.env_file, options.outputs))
-    log.configure(chosen.log_format, "error" if options.quiet else chosen.log_level)
+    chosen = signals.call(lambda: settings.load(os.environ, options.env_file, options.outputs, configure))
     if options.command == "check":
         return check(chosen)
     if options.command == "rotate":
@@ -61,8 +62,15 @@ def _run(options: argparse.Namespace) -> str:
     return ensure(chosen, options.dry_run)
 
 
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """A usage error is told as every other error is: argparse would print it and end the program."""
+        raise ConfigurationError(f"the command line: {message}", "--help lists commands and options")
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """Raises ConfigurationError."""
+    parser = _Parser(
         prog="chirpstack-init-job",
         description="Gives a ChirpStack its first API key: waits for the server, logs in, creates the key if there is "
         "none, writes its token, and ends.",
@@ -70,22 +78,29 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         epilog=_tables(),
     )
     parser.add_argument("command", nargs="?", default="ensure", choices=COMMANDS, help="see below; default: ensure")
-    parser.add_argument("--env-file", default="", metavar="PATH", help="read settings from here instead of .env")
+    parser.add_argument("--env-file", type=_text, metavar="PATH", help="read settings from here instead of .env")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done and change nothing")
     parser.add_argument(
-        "--if-older-than", type=_duration, metavar="AGE", help="rotate: only a key older than this, for example 30d"
+        "--if-older-than", type=_age, metavar="AGE", help="rotate: only a key older than this, for example 30d"
     )
     parser.add_argument("--all", action="store_true", help="revoke: all keys of the name")
     parser.add_argument("--quiet", action="store_true", help="check: print nothing but errors")
-    parser.add_argument("--token-file", metavar="PATH", help="check: this file instead of the outputs")
-    parser.add_argument("--env-file-value", metavar="PATH:VAR", help="check: this variable of a .env file instead")
+    parser.add_argument("--token-file", type=_text, metavar="PATH", help="check: this file instead of the outputs")
+    parser.add_argument(
+        "--env-file-value", type=_text, metavar="PATH:VAR", help="check: this variable of a .env file instead"
+    )
     parser.add_argument("--version", action="version", version=f"chirpstack-init-job {__version__}")
+    # Python keeps bytes that are not UTF-8 as lone surrogates.
+    wrong = [argument for argument in arguments if not texts.is_utf8(argument)]
+    if wrong:
+        parser.error(f"{wrong[0]!a} is not UTF-8")
     options = parser.parse_args(arguments)
     own = {"rotate": ("if_older_than",), "revoke": ("all",), "check": ("quiet", "token_file", "env_file_value")}
     for command, names in own.items():
         for name in names:
             if command != options.command and getattr(options, name):
                 parser.error(f"--{name.replace('_', '-')} belongs to {command}")
+    options.env_file = options.env_file or ""
     options.if_older_than = options.if_older_than or 0.0
     options.outputs = {"TOKEN_FILE": options.token_file} if options.token_file else None
     if options.env_file_value:
@@ -96,11 +111,17 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _duration(text: str) -> float:
+def _age(text: str) -> float:
     try:
-        return values.duration(text)
+        return values.age(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
 
 
 def _tables() -> str:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from init_job import log, values
+from init_job import log, names, texts, values
 from init_job.errors import ConfigurationError
+from init_job.given import Given
 from init_job.values import OnLostToken, Scope
 
 
@@ -28,6 +29,8 @@ class Settings:
     client_cert_file: str
     client_key_file: str
     tls_verify: bool
+    headers: tuple[tuple[str, str], ...]
+    """Further ones for what stands before the server; the values are secret."""
     health_url: str
     wait_timeout: float
     request_timeout: float
@@ -38,6 +41,7 @@ class Settings:
     token_file: str
     env_file: str
     env_var: str
+    env_scope_id_var: str
     json_file: str
     file_mode: int
     """-1: each output's own default."""
@@ -55,6 +59,8 @@ class Variable:
     """As a user would write it; empty when there is none."""
     meaning: str
     secret: bool = False
+    unset: Any = ""
+    """What the field is without a value and a default."""
 
     @property
     def from_file(self) -> str:
@@ -65,21 +71,23 @@ class Variable:
 VARIABLES = (
     Variable("CHIRPSTACK_URL", "url", values.server_url, "http://chirpstack:8080",
              "the server, or the proxy in front of it; a path prefix is kept"),
-    Variable("CHIRPSTACK_API", "api", values.one_of("auto", "v3", "v4"), "auto",
+    Variable("CHIRPSTACK_API", "api", values.api, "auto",
              "v3 (Application Server, REST), v4 (gRPC-Web), or auto: find out"),
     Variable("CHIRPSTACK_EMAIL", "email", str, "admin", "the account that logs in"),
     Variable("CHIRPSTACK_PASSWORD", "password", str, "",
              "its password; required unless a saved token works", secret=True),
     Variable("CHIRPSTACK_INITIAL_PASSWORD", "initial_password", str, "",
              "first boot: log in with it if the password is refused, then set CHIRPSTACK_PASSWORD", secret=True),
-    Variable("CHIRPSTACK_CA_FILE", "ca_file", values.readable_file, "",
+    Variable("CHIRPSTACK_CA_FILE", "ca_file", values.pem_file, "",
              "trust the CA certificates in this PEM file instead of the system's"),
-    Variable("CHIRPSTACK_CLIENT_CERT_FILE", "client_cert_file", values.readable_file, "",
+    Variable("CHIRPSTACK_CLIENT_CERT_FILE", "client_cert_file", values.pem_file, "",
              "certificate for mutual TLS, PEM"),
-    Variable("CHIRPSTACK_CLIENT_KEY_FILE", "client_key_file", values.readable_file, "",
+    Variable("CHIRPSTACK_CLIENT_KEY_FILE", "client_key_file", values.pem_file, "",
              "its key, if it is not in the same file"),
     Variable("CHIRPSTACK_TLS_VERIFY", "tls_verify", values.boolean, "true",
              "false: accept any certificate (warns on every run)"),
+    Variable("CHIRPSTACK_HEADERS_FILE", "headers", values.headers_file, "",
+             "further request headers for a gate before the server: Name: value, one a line", unset=()),
     Variable("HEALTH_URL", "health_url", values.url, "",
              "also wait until this address answers 2xx (the server's monitoring /health)"),
     Variable("WAIT_TIMEOUT", "wait_timeout", values.duration, "300s",
@@ -93,98 +101,110 @@ VARIABLES = (
     Variable("API_KEY_READ_ONLY", "read_only", values.boolean, "false", "a key that only reads (v4.17 and later)"),
     Variable("ON_LOST_TOKEN", "on_lost_token", values.on_lost_token, "fail",
              "the key exists and its token is lost: fail, replace the key, or add another one"),
-    Variable("TOKEN_FILE", "token_file", str, "", "write the bare token here; - is standard output"),
-    Variable("ENV_FILE", "env_file", str, "", "set ENV_VAR in this .env file"),
+    Variable("TOKEN_FILE", "token_file", values.output, "", "write the bare token here; - is standard output"),
+    Variable("ENV_FILE", "env_file", values.output, "", "set ENV_VAR in this .env file"),
     Variable("ENV_VAR", "env_var", values.identifier, "CHIRPSTACK_API_TOKEN", "the variable to set in ENV_FILE"),
-    Variable("JSON_FILE", "json_file", str, "",
+    Variable("ENV_SCOPE_ID_VAR", "env_scope_id_var", values.identifier, "",
+             "also set this variable in ENV_FILE: the id of the key's tenant, organization or application"),
+    Variable("JSON_FILE", "json_file", values.output, "",
              "write a JSON object with the token, the key's id and where it belongs; - is standard output"),
     Variable("FILE_MODE", "file_mode", values.mode, "",
-             "mode of a file that the job creates; 0644 unless set, 0600 for ENV_FILE"),
+             "mode of a file that the job creates; 0644 unless set, 0600 for ENV_FILE", unset=-1),
     Variable("WARN_DEFAULT_PASSWORD", "warn_default_password", values.boolean, "true",
              "false: do not warn that the account admin still has the password admin"),
-    Variable("LOG_FORMAT", "log_format", values.one_of("text", "json"), "text", "json: one object a line"),
-    Variable("LOG_LEVEL", "log_level", values.one_of("debug", "info", "warning", "error"), "info",
+    Variable("LOG_FORMAT", "log_format", values.log_format, "text", "json: one object a line"),
+    Variable("LOG_LEVEL", "log_level", values.log_level, "info",
              "debug, info, warning or error"),
 )  # fmt: skip
 
 _OUTPUTS = ("TOKEN_FILE", "ENV_FILE", "JSON_FILE")
+_IMAGE_DEFAULT = "DEFAULT_TOKEN_FILE"
+"""The image's own: TOKEN_FILE when no output is named."""
+_LOG = ("LOG_FORMAT", "LOG_LEVEL")
 _NAMES = {name for variable in VARIABLES for name in (variable.name, variable.from_file) if name}
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")  # for `servers` to read, in either case
 
 
-def load(environ: Mapping[str, str], env_file: str = "", outputs: Mapping[str, str] | None = None) -> Settings:
+def load(
+    environ: Mapping[str, str],
+    env_file: str = "",
+    outputs: Mapping[str, str] | None = None,
+    configure_log: Callable[[str, str], None] | None = None,
+) -> Settings:
     """The settings from the environment, completed from `env_file` (default: `.env` here, if there is one).
 
-    `outputs` stand in the place of all outputs that are set there.
-    Raises ConfigurationError with all the problems at once.
+    `outputs` stand in the place of all outputs that are set there. `configure_log` gets LOG_FORMAT and LOG_LEVEL before
+    anything is told. Raises ConfigurationError with all the problems at once.
     """
-    problems: list[str] = []
-    given = {**_dotenv(env_file, problems), **{name: value for name, value in environ.items() if value}}
+    given = Given(environ, env_file)
     if outputs is not None:
-        given = {name: value for name, value in given.items() if name not in _OUTPUTS} | dict(outputs)
-    chosen: dict[str, Any] = {"file_mode": -1}
+        unused = (*_OUTPUTS, "ENV_SCOPE_ID_VAR")
+        given.values = {name: value for name, value in given.values.items() if name not in unused} | dict(outputs)
+    elif not any(name in given.values for name in _OUTPUTS) and environ.get(_IMAGE_DEFAULT):
+        given.values["TOKEN_FILE"] = environ[_IMAGE_DEFAULT]
+    chosen: dict[str, Any] = {}
     for variable in VARIABLES:
         try:
-            text = _given_text(variable, given) or variable.default
-            if variable.secret:
-                log.hide(text)
-            chosen.setdefault(variable.field, "")
-            if text:
-                chosen[variable.field] = variable.parse(text)
+            chosen[variable.field] = _parsed(variable, given)
         except ValueError as error:
-            problems.append(f"{variable.name}: {error}")
-    problems += _contradictions(chosen)
-    if problems:
-        count = "is a problem" if len(problems) == 1 else f"are {len(problems)} problems"
+            chosen[variable.field] = variable.default if variable.name in _LOG else variable.unset
+            given.problems.append(f"{variable.name}: {error}")
+    if configure_log:
+        configure_log(chosen["log_format"], chosen["log_level"])
+    for _, value in chosen["headers"]:
+        log.hide(value)
+        log.hide(value.rpartition(" ")[2])  # without its kind: `Bearer …`
+    given.problems += _contradictions(chosen)
+    wrong = any(problem.startswith(_OUTPUTS) for problem in given.problems)
+    if not wrong and not (chosen["token_file"] or chosen["env_file"] or chosen["json_file"]):
+        given.problems.append("no output: set TOKEN_FILE, ENV_FILE or JSON_FILE")
+    given.problems += [
+        f"{name} is not UTF-8" for name in environ if name.lower() in _PROXIES and not texts.is_utf8(environ[name])
+    ]
+    if given.problems:
+        count = "is a problem" if len(given.problems) == 1 else f"are {len(given.problems)} problems"
         raise ConfigurationError(
-            f"there {count} in the settings: {'; '.join(problems)}",
+            f"there {count} in the settings: {'; '.join(given.problems)}",
             "correct the variables named above; --help lists all of them",
         )
-    _point_out_typos(given, chosen["env_var"])
+    _warn(given, chosen)
     return Settings(**{field.name: chosen[field.name] for field in fields(Settings)})
 
 
-def _given_text(variable: Variable, given: Mapping[str, str]) -> str:
-    """The value as text, from the variable or from the file that NAME_FILE names. Raises ValueError."""
-    path = given.get(variable.from_file, "")
-    if not path:
-        return given.get(variable.name, "")
-    if variable.name in given:
-        raise ValueError(f"{variable.name} and {variable.from_file} are both set")
+def log_settings(environ: Mapping[str, str]) -> tuple[str, str]:
+    """LOG_FORMAT and LOG_LEVEL as far as the environment alone says them, for what is told before all is read. Reads
+    no file and raises nothing."""
+    given = Given({name: environ.get(name, "") for name in _LOG}, os.devnull)
     try:
-        text = values.read_file(path)
+        log_format, log_level = (_parsed(variable, given) for variable in VARIABLES if variable.name in _LOG)
+    except ValueError:
+        return "text", "info"
+    return log_format, log_level
+
+
+def _parsed(variable: Variable, given: Given) -> Any:
+    """The field's value. Raises ValueError."""
+    try:
+        text = given.text(variable.name, variable.from_file, variable.secret)
+        if variable.secret:
+            log.hide(text)
+        text = text or variable.default
+        return variable.parse(text) if text else variable.unset
+    except texts.NotUtf8:
+        raise
     except ValueError as error:
-        raise ValueError(f"{variable.from_file}: {error}") from error
-    text = text.removesuffix("\n").removesuffix("\r")
-    if not text:
-        raise ValueError(f"{variable.from_file}: {path} is empty")
-    return text
-
-
-def _dotenv(env_file: str, problems: list[str]) -> dict[str, str]:
-    path = env_file or ".env"
-    if not env_file and not os.path.isfile(path):
-        return {}
-    import io
-
-    import dotenv  # a run without a `.env` does not pay for the import
-
-    try:
-        with open(path, "rb") as file:
-            text = file.read().decode("utf-8-sig", "surrogateescape")
-    except OSError as error:
-        problems.append(f"cannot read {path}: {error.strerror}")
-        return {}
-    found = dotenv.dotenv_values(stream=io.StringIO(text))
-    return {name: value for name, value in found.items() if value}
+        if variable.name not in _LOG:
+            raise
+        # No reason to keep a stack from starting.
+        given.ignored[variable.name] = str(error)
+        return variable.default
 
 
 def _contradictions(chosen: Mapping[str, Any]) -> list[str]:
     """What each variable for itself does not show."""
     problems = []
     outputs = [chosen.get(field) for field in ("token_file", "env_file", "json_file")]
-    paths = [os.path.abspath(path) if path != "-" else "standard output" for path in outputs if path]
-    if not paths:
-        problems.append("no output: set TOKEN_FILE, ENV_FILE or JSON_FILE")
+    paths = [os.path.realpath(path) if path != "-" else "standard output" for path in outputs if path]
     problems += [f"{path} is named by two outputs" for path in sorted(set(paths)) if paths.count(path) > 1]
     if chosen.get("env_file") == "-":
         problems.append("ENV_FILE: standard output is no .env file; use TOKEN_FILE or JSON_FILE")
@@ -195,22 +215,39 @@ def _contradictions(chosen: Mapping[str, Any]) -> list[str]:
         problems.append(f"API_KEY_SCOPE: {values.unsupported(str(api), scope)}")
     if chosen.get("read_only") and api == "v3":
         problems.append("API_KEY_READ_ONLY: ChirpStack v3 has no read-only keys")
-    password = chosen.get("password", "")
-    if chosen.get("initial_password") and 0 < len(password) < 6 and len(password.encode()) < 8:
+    if chosen["env_scope_id_var"]:
+        if scope and scope.kind == "admin":
+            problems.append("ENV_SCOPE_ID_VAR: the scope admin has no id; leave it out, or set API_KEY_SCOPE")
+        if not chosen["env_file"]:
+            problems.append("ENV_SCOPE_ID_VAR: it is set in ENV_FILE, and there is none")
+        if chosen["env_scope_id_var"] == chosen["env_var"]:
+            problems.append("ENV_SCOPE_ID_VAR and ENV_VAR name the same variable")
+    password = chosen["password"]
+    if chosen["initial_password"] and 0 < len(password) < 6 and len(password.encode()) < 8:
         # Contract §3.10: v3 wants 6 characters, v4 since v4.17 8 bytes. A longer one is the server's to refuse.
-        problems.append("CHIRPSTACK_PASSWORD: too short to be set as a new password: 6 characters on v3, 8 on v4")
+        problems.append(
+            "CHIRPSTACK_PASSWORD: with CHIRPSTACK_INITIAL_PASSWORD it becomes the account's password on the first "
+            "boot, and it is too short for that: 6 characters on v3, 8 on v4; leave CHIRPSTACK_INITIAL_PASSWORD out if "
+            "the account is to keep its password"
+        )
     return problems
 
 
-def _point_out_typos(given: Mapping[str, str], env_var: str) -> None:
-    import difflib
-
-    for name in sorted(given.keys() - _NAMES - {env_var}):
-        # NAME_2 is somebody's second NAME, not a slip.
-        if name[-1:].isdigit():
-            continue
-        meant = difflib.get_close_matches(name.upper(), _NAMES, n=1, cutoff=0.92)
-        if meant:
-            log.warning(
-                "unknown-variable", f"{name} is not a variable of this job; was {meant[0]} meant?", variable=name
-            )
+def _warn(given: Given, chosen: Mapping[str, Any]) -> None:
+    """What is no problem, or perhaps none."""
+    for name, reason in given.ignored.items():
+        log.warning("log-setting", f"{name}: {reason}: the default stands in its place", variable=name)
+    if given.tidied:
+        log.warning("tidied", f"taken off: {'; '.join(given.tidied)}")
+    for name in sorted(given.unset.keys() & _NAMES):
+        log.warning(
+            "unset-variable",
+            f"nothing stands in {name} for {', '.join(given.unset[name])}, which is not set; in single quotes a $ is "
+            "one",
+            variable=name,
+        )
+    if texts.is_placeholder(chosen["password"]):
+        log.warning("placeholder", "CHIRPSTACK_PASSWORD looks like a placeholder that nobody has replaced")
+    for name in sorted(given.values.keys() - _NAMES - {chosen["env_var"], chosen["env_scope_id_var"]}):
+        if meant := names.meant(name, _NAMES, given.values):
+            log.warning("unknown-variable", f"{name} is not a variable of this job; was {meant} meant?", variable=name)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import urlsplit
 
+from init_job import texts
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -27,29 +29,63 @@ class OnLostToken(Enum):
     ADD = "add"
 
 
-def one_of(*values: str) -> Callable[[str], str]:
+def one_of(*words: str, **synonyms: str) -> Callable[[str], str]:
+    """In any case, or a synonym."""
+
     def parse(text: str) -> str:
-        if text not in values:
-            raise ValueError(f"{text!r} is none of {', '.join(values)}")
-        return text
+        word = synonyms.get(text.lower(), text.lower())
+        if word not in words:
+            raise ValueError(f"{text!r} is none of {', '.join(words)}")
+        return word
 
     return parse
+
+
+api = one_of("auto", "v3", "v4", **{"3": "v3", "4": "v4"})
+log_format = one_of("text", "json", plain="text")
+log_level = one_of(
+    "debug", "info", "warning", "error",
+    trace="debug", verbose="debug", notice="info", warn="warning", err="error", critical="error", fatal="error",
+)  # fmt: skip
+_boolean = one_of(
+    "true", "false",
+    **dict.fromkeys(("1", "yes", "y", "on", "t", "enabled"), "true"),
+    **dict.fromkeys(("0", "no", "n", "off", "f", "disabled"), "false"),
+)  # fmt: skip
+
+
+def boolean(text: str) -> bool:
+    return _boolean(text) == "true"
 
 
 def on_lost_token(text: str) -> OnLostToken:
     return OnLostToken(one_of(*(choice.value for choice in OnLostToken))(text))
 
 
-def boolean(text: str) -> bool:
-    return one_of("true", "false")({"1": "true", "0": "false"}.get(text, text.lower())) == "true"
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_UNITS = {
+    "ms": "ms", "s": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s",
+    "m": "m", "min": "m", "mins": "m", "minute": "m", "minutes": "m", "h": "h", "hour": "h", "hours": "h",
+    "d": "d", "day": "d", "days": "d", "w": "w", "week": "w", "weeks": "w",
+}  # fmt: skip
+_PART = re.compile(rf"(\d+(?:\.\d+)?) ?({'|'.join(sorted(_UNITS, key=len, reverse=True))}) ?", re.ASCII | re.IGNORECASE)
 
 
 def duration(text: str) -> float:
-    """Seconds. Raises ValueError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)", text, re.ASCII)
-    if not match:
+    """Seconds: 90, 90s, 5m, 1m30s. Raises ValueError."""
+    if re.fullmatch(r"\d+(?:\.\d+)?", text, re.ASCII):
+        return float(text)
+    if not text or _PART.sub("", text):
         raise ValueError(f"{text!r} is not a duration such as 90, 90s, 5m or 0")
-    return float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}[match[2]]
+    return sum(float(number) * _SECONDS[_UNITS[unit.lower()]] for number, unit in _PART.findall(text))
+
+
+def age(text: str) -> float:
+    """Seconds, with a unit: who writes 30 thinks of days, and a key would be replaced in every run."""
+    seconds = duration(text)
+    if seconds and text[-1].isdigit():
+        raise ValueError(f"{text!r} has no unit: is it {text}d, {text}h or {text}m?")
+    return seconds
 
 
 def timeout(text: str) -> float:
@@ -59,14 +95,19 @@ def timeout(text: str) -> float:
 
 
 def url(text: str) -> str:
-    parts = urlsplit(text)  # raises ValueError for an address that cannot be
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("user and password do not belong into it: use CHIRPSTACK_EMAIL and CHIRPSTACK_PASSWORD")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{text!r} is not an address such as http://chirpstack:8080")
+    if "@" in text:
+        # Wherever it is: with a slash in the password the rest of it is a path for a parser. Nothing of it is quoted.
+        raise ValueError(
+            "user and password do not belong into it: use CHIRPSTACK_EMAIL and CHIRPSTACK_PASSWORD (any other @ is %40)"
+        )
     if not text.isascii() or any(c.isspace() or not c.isprintable() for c in text):
         raise ValueError(f"{text!r} has characters that must be percent-encoded")
+    parts = urlsplit(text)  # raises ValueError for an address that cannot be
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{text!r} is not an address such as http://chirpstack:8080")
     _ = parts.port  # raises ValueError when it is no number or out of range
+    if parts.netloc.endswith(":"):
+        raise ValueError(f"{text!r} has no port after the colon: was a variable expanded to nothing?")
     return text
 
 
@@ -95,9 +136,13 @@ def name(text: str) -> str:
     return text
 
 
+_KINDS = {"organisation": "organization", "org": "organization", "app": "application"}
+
+
 def scope(text: str) -> Scope:
-    kind, _, ref = text.partition(":")
-    if text == "admin" or (kind in ("tenant", "organization", "application") and ref.strip()):
+    kind, _, ref = (part.strip() for part in text.partition(":"))
+    kind = _KINDS.get(kind.lower(), kind.lower())
+    if (kind == "admin" and ":" not in text) or (kind in ("tenant", "organization", "application") and ref):
         return Scope(kind, ref)
     raise ValueError(f"{text!r} is none of admin, tenant:NAME-OR-ID, organization:NAME-OR-ID, application:ID")
 
@@ -114,19 +159,46 @@ def mode(text: str) -> int:
     return int(text[-3:], 8)
 
 
-def readable_file(text: str) -> str:
-    read_file(text)
+def output(text: str) -> str:
+    if text.rsplit("/", 1)[-1] in ("", ".", ".."):
+        raise ValueError(f"{text} is a folder, not a file: was a variable expanded to nothing?")
     return text
 
 
-def read_file(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a text file") from error
+def pem_file(path: str) -> str:
+    """Whether there are certificates in it is for the TLS library to say; this is what it would not name."""
+    content = texts.read_bytes(path)
+    if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or content[1:2] == b"\0":
+        raise ValueError(f"{path} begins with a byte order mark, or is UTF-16: save it as ASCII")
+    return path
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.1
+_OURS = re.compile(
+    r"authorization|grpc-.*|content-.*|host|transfer-encoding|connection|keep-alive|upgrade|expect|te|trailer",
+    re.IGNORECASE,
+)
+
+
+def headers_file(path: str) -> tuple[tuple[str, str], ...]:
+    """Names and values; nothing of a line that is wrong is quoted, since it is a secret."""
+    found: dict[str, tuple[str, str]] = {}
+    for number, line in enumerate(texts.read_file(path).splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, _, value = (part.strip() for part in line.partition(":"))
+        if not _TOKEN.fullmatch(name) or not value:
+            raise ValueError(f"{path}, line {number}: not of the form Name: value")
+        if _OURS.fullmatch(name):
+            raise ValueError(f"{path}, line {number}: {name} is for the job itself to send")
+        if not (value.isascii() and value.isprintable()):
+            raise ValueError(f"{path}, line {number}: only printable ASCII characters can be sent in a header")
+        if name.lower() in found:
+            raise ValueError(f"{path}, line {number}: {name} is there twice")
+        found[name.lower()] = (name, value)
+    if not found:
+        raise ValueError(f"{path} has no header in it")
+    return tuple(found.values())
 
 
 def unsupported(api: str, scope: Scope) -> str:

@@ -1,5 +1,6 @@
 """The real command line against the simulator: what users see, and every exit code."""
 
+import base64
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -368,8 +370,68 @@ def test_settings_come_from_a_dotenv_file_and_secrets_from_files(chirpstack: Sim
     assert "was API_KEY_NAME meant?" in run.err
 
 
-def test_an_unknown_command_is_a_usage_error(tmp_path: Path) -> None:
-    assert run_job(tmp_path, "destroy").code == 2
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["destroy"], "destroy"),
+        (["--nonsense"], "--nonsense"),
+        (["--all"], "--all belongs to revoke"),
+        (["rotate", "--if-older-than", "3"], "has no unit: is it 3d"),
+        (["rotate", "--if-older-than", "soon"], "soon"),
+        (["check", "--token-file", ""], "it is empty"),
+        (["check", "--env-file-value", "PATH"], "PATH:VAR"),
+        (["--env-file", ""], "it is empty"),
+        (["--env-file", "/no/such/file"], "/no/such/file"),
+        (["--env-file", "\udce4"], "is not UTF-8"),
+        (["check", "--token-file", "\udce4"], "is not UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("log_format", ["text", "JSON"])
+def test_a_usage_error_is_told_as_every_other_error(
+    tmp_path: Path, arguments: list[str], told: str, log_format: str
+) -> None:
+    run = run_job(tmp_path, *arguments, variables={"LOG_FORMAT": log_format, "LOG_LEVEL": "info", "TOKEN_FILE": "t"})
+    assert run.code == 2
+    assert run.out == ""
+    what, todo = run.err.splitlines()
+    assert told in what
+    if log_format == "JSON":
+        assert json.loads(what)["event"] == "error"
+        assert (json.loads(todo)["event"], json.loads(todo)["exit_code"]) == ("result", 2)
+    else:
+        assert "exit 2: what to do: " in todo
+
+
+def test_problems_of_the_settings_are_told_as_the_dotenv_file_says(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LOG_FORMAT=json\nAPI_KEY_NAM=x\n")
+    run = run_job(tmp_path, variables={"LOG_LEVEL": "info"})
+    assert run.code == 2
+    assert [json.loads(line)["event"] for line in run.err.splitlines()] == ["error", "result"]
+
+
+def test_a_quiet_check_says_nothing_of_the_settings_either(chirpstack: Simulator, site: Site) -> None:
+    site.run()
+    assert site.run("check", "--quiet", API_KEY_NAM="x", LOG_LEVEL="loud").err == ""
+
+
+def test_settings_are_read_from_a_pipe(chirpstack: Simulator, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.write(write, f"CHIRPSTACK_URL={chirpstack.url}\nCHIRPSTACK_PASSWORD='{PASSWORD}'\nTOKEN_FILE=t\n".encode())
+    os.close(write)
+    done = subprocess.run(
+        [sys.executable, "-m", "init_job", "--env-file", f"/dev/fd/{read}"],
+        cwd=tmp_path, env=environment(), pass_fds=[read], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    os.close(read)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("variable", ["CHIRPSTACK_PASSWORD", "CHIRPSTACK_EMAIL", "API_KEY_NAME", "TOKEN_FILE"])
+def test_bytes_of_another_encoding_are_no_bug(site: Site, chirpstack: Simulator, variable: str) -> None:
+    run = site.run(**{variable: "p\udce4ss"})
+    assert run.code == 2
+    assert f"{variable}: it is not UTF-8" in run.error
+    assert chirpstack.requests == []
 
 
 # Exit 3: not ready
@@ -699,6 +761,58 @@ def test_json_logs_are_one_object_a_line(chirpstack: Simulator, site: Site) -> N
     lines = [json.loads(line) for line in run.err.splitlines()]
     assert all({"time", "level", "event", "message"} <= line.keys() for line in lines)
     assert (lines[-1]["event"], lines[-1]["exit_code"]) == ("result", 0)
+
+
+@pytest.mark.parametrize("password", ['pä"ss/wo\\rd 1', "pw9"])
+@pytest.mark.parametrize(
+    ("status", "content_type", "encode"),
+    [
+        (200, "text/html", base64.b64encode),
+        (401, "application/json", bytes),
+        (404, "text/plain", lambda body: quote(body).encode()),
+        (302, "text/plain", bytes),
+        (503, "text/html", bytes),
+    ],
+)
+def test_a_password_that_comes_back_is_in_no_line(
+    chirpstack: Simulator, site: Site, password: str, status: int, content_type: str, encode: Callable[[bytes], bytes]
+) -> None:
+    forms = [password.encode(), json.dumps(password)[1:-1].encode()]  # as v4 and v3 are sent it
+    leaks: list[str] = []
+
+    def answer(request: Request) -> Response | None:
+        for form in forms:
+            if form in request.body:
+                break
+        else:
+            return None
+        echo = encode(request.body)
+        at = request.body.index(form)
+        if encode is base64.b64encode:
+            leaks.append(echo[at * 4 // 3 + 2 : (at + len(form)) * 4 // 3].decode())
+        else:
+            leaks.extend([encode(form).decode(), password, quote(password)])
+        headers = [("Content-Type", content_type), ("Location", f"http://x/?p={quote(password)}")]
+        if content_type == "application/json":
+            headers += [("grpc-status", "7"), ("grpc-message", quote(password))]
+            echo = json.dumps({"error": f"refused {password}", "code": 7, "message": password}).encode()
+        return Response(status, headers, b"<title>" + echo + b"</title>" if "html" in content_type else echo)
+
+    chirpstack.before = answer
+    run = site.run(CHIRPSTACK_PASSWORD=password, WAIT_TIMEOUT="0")
+    assert run.code in (3, 4, 7)
+    assert leaks
+    assert [leak for leak in leaks if leak in run.err] == []
+
+
+def test_ones_own_names_are_not_masked_because_they_contain_the_password(tmp_path: Path) -> None:
+    given = {"CHIRPSTACK_URL": "http://chirpstack.invalid:8080", "CHIRPSTACK_PASSWORD": "chirpstack", "TOKEN_FILE": "t"}
+    done = subprocess.run(
+        [sys.executable, "-m", "init_job"],
+        cwd=tmp_path, env=environment(**given, WAIT_TIMEOUT="0"), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "http://chirpstack.invalid:8080" in Run(done.returncode, done.stdout, done.stderr).error
 
 
 def test_an_error_is_two_lines_and_no_traceback(site: Site) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from init_job import log
 from init_job.errors import ConfigurationError
 from init_job.settings import VARIABLES, Settings, load
 from init_job.values import OnLostToken, Scope
@@ -25,10 +26,10 @@ def problem(**variables: str) -> str:
 def test_the_defaults() -> None:
     assert loaded() == Settings(
         url="http://chirpstack:8080", api="auto", email="admin", password="", initial_password="", ca_file="",
-        client_cert_file="", client_key_file="", tls_verify=True, health_url="", wait_timeout=300, request_timeout=10,
-        key_name="init-job", scope=Scope("admin"), read_only=False, on_lost_token=OnLostToken.FAIL,
-        token_file="/shared/token", env_file="", env_var="CHIRPSTACK_API_TOKEN", json_file="", file_mode=-1,
-        warn_default_password=True, log_format="text", log_level="info",
+        client_cert_file="", client_key_file="", tls_verify=True, headers=(), health_url="", wait_timeout=300,
+        request_timeout=10, key_name="init-job", scope=Scope("admin"), read_only=False, on_lost_token=OnLostToken.FAIL,
+        token_file="/shared/token", env_file="", env_var="CHIRPSTACK_API_TOKEN", env_scope_id_var="", json_file="",
+        file_mode=-1, warn_default_password=True, log_format="text", log_level="info",
     )  # fmt: skip
 
 
@@ -52,6 +53,28 @@ def test_the_defaults() -> None:
         ({"FILE_MODE": "0640"}, "file_mode", 0o640),
         ({"FILE_MODE": "400"}, "file_mode", 0o400),
         ({"CHIRPSTACK_EMAIL": ""}, "email", "admin"),
+        ({"CHIRPSTACK_API": "V4"}, "api", "v4"),
+        ({"CHIRPSTACK_API": "3"}, "api", "v3"),
+        ({"CHIRPSTACK_TLS_VERIFY": "no"}, "tls_verify", False),
+        ({"API_KEY_READ_ONLY": "ON"}, "read_only", True),
+        ({"ON_LOST_TOKEN": "REPLACE"}, "on_lost_token", OnLostToken.REPLACE),
+        ({"LOG_LEVEL": "INFO"}, "log_level", "info"),
+        ({"LOG_LEVEL": "warn"}, "log_level", "warning"),
+        ({"LOG_FORMAT": "JSON"}, "log_format", "json"),
+        ({"API_KEY_SCOPE": "Tenant: ChirpStack"}, "scope", Scope("tenant", "ChirpStack")),
+        ({"API_KEY_SCOPE": "organisation:x"}, "scope", Scope("organization", "x")),
+        ({"API_KEY_SCOPE": "ADMIN"}, "scope", Scope("admin")),
+        ({"WAIT_TIMEOUT": "1m30s"}, "wait_timeout", 90),
+        ({"WAIT_TIMEOUT": "5 Minutes"}, "wait_timeout", 300),
+        ({"API_KEY_NAME": '"grafana"'}, "key_name", "grafana"),
+        ({"API_KEY_NAME": "it's"}, "key_name", "it's"),
+        ({"API_KEY_NAME": '"a" and "b"'}, "key_name", '"a" and "b"'),
+        ({"API_KEY_SCOPE": "'tenant:x' "}, "scope", Scope("tenant", "x")),
+        ({"TOKEN_FILE": "/shared/t\r"}, "token_file", "/shared/t"),
+        ({"CHIRPSTACK_URL": "\ufeff http://x\r\n"}, "url", "http://x"),
+        ({"CHIRPSTACK_EMAIL": '""'}, "email", "admin"),
+        ({"CHIRPSTACK_PASSWORD": '\ufeff"pw"\r\n'}, "password", '\ufeff"pw"\r\n'),
+        ({"CHIRPSTACK_PASSWORD": "pa${x}"}, "password", "pa${x}"),
     ],
 )
 def test_what_is_understood(variables: Mapping[str, str], field: str, value: object) -> None:
@@ -94,19 +117,47 @@ def test_what_is_understood(variables: Mapping[str, str], field: str, value: obj
         ({"FILE_MODE": "rw"}, "FILE_MODE"),
         ({"CHIRPSTACK_CA_FILE": "/no/such/file"}, "/no/such/file"),
         ({"CHIRPSTACK_CLIENT_KEY_FILE": "/dev/null"}, "CHIRPSTACK_CLIENT_CERT_FILE"),
-        ({"LOG_FORMAT": "xml"}, "text, json"),
-        ({"LOG_LEVEL": "loud"}, "debug, info"),
+        ({"CHIRPSTACK_URL": "http://admin:hunter/22@x"}, "CHIRPSTACK_EMAIL"),
+        ({"CHIRPSTACK_URL": "http://admin:hunter?22@x"}, "CHIRPSTACK_EMAIL"),
+        ({"CHIRPSTACK_URL": "http://admin:hunter#22@x"}, "CHIRPSTACK_EMAIL"),
+        ({"CHIRPSTACK_URL": "http://admin:hunter[22@x"}, "CHIRPSTACK_EMAIL"),
+        ({"CHIRPSTACK_URL": "http://admin:hunter 22@x"}, "CHIRPSTACK_EMAIL"),
+        ({"CHIRPSTACK_URL": "admin:hunter22@x:8080"}, "CHIRPSTACK_EMAIL"),
+        ({"HEALTH_URL": "http://admin:hunter/22@x"}, "HEALTH_URL"),
+        ({"CHIRPSTACK_URL": "http://:8080"}, "CHIRPSTACK_URL"),
+        ({"CHIRPSTACK_URL": "http://chirpstack:"}, "expanded to nothing"),
+        ({"CHIRPSTACK_URL": "http://${HOST}:8080"}, "${HOST}"),
+        ({"CHIRPSTACK_EMAIL": "$(EMAIL)"}, "$(EMAIL)"),
+        ({"API_KEY_NAME": "key-{{ .Node.Hostname }}"}, "{{ .Node.Hostname }}"),
+        ({"API_KEY_SCOPE": "tenant:"}, "API_KEY_SCOPE"),
+        ({"API_KEY_SCOPE": "$TENANT"}, "$TENANT"),
+        ({"TOKEN_FILE": "/shared/"}, "TOKEN_FILE: /shared/ is a folder"),
+        ({"ENV_FILE": "."}, "ENV_FILE"),
+        ({"TOKEN_FILE": "~/token"}, "~/"),
+        ({"TOKEN_FILE": "/shared/to\x07ken"}, r"\x07"),
+        ({"CHIRPSTACK_EMAIL": "ad\nmin"}, r"\n"),
+        ({"API_KEY_SCOPE": "tenant:a\u200bb"}, r"\u200b"),
+        ({"CHIRPSTACK_EMAIL": " "}, "CHIRPSTACK_EMAIL: it is blank"),
+        ({"WAIT_TIMEOUT": "5m and more"}, "WAIT_TIMEOUT"),
+        ({"CHIRPSTACK_CA_FILE": "/"}, "bind-mounted file was missing"),
+        ({"API_KEY_NAME_FILE": "/"}, "API_KEY_NAME_FILE: / is a folder"),
+        ({"CHIRPSTACK_HEADERS_FILE": "/no/such/file"}, "CHIRPSTACK_HEADERS_FILE: cannot read /no/such/file"),
+        ({"ENV_SCOPE_ID_VAR": "X", "ENV_FILE": "/e"}, "the scope admin has no id"),
+        ({"ENV_SCOPE_ID_VAR": "X", "API_KEY_SCOPE": "tenant:x"}, "in ENV_FILE, and there is none"),
+        ({"ENV_SCOPE_ID_VAR": "X", "ENV_VAR": "X", "ENV_FILE": "/e", "API_KEY_SCOPE": "tenant:x"}, "the same variable"),
+        ({"CHIRPSTACK_PASSWORD": "admin", "CHIRPSTACK_INITIAL_PASSWORD": "x"}, "it becomes the account's password"),
     ],
 )
 def test_what_is_refused(variables: Mapping[str, str], words: str) -> None:
     message = problem(**variables)
     assert words in message
-    assert "hunter22" not in message
+    assert "hunter" not in message
+    assert "22@" not in message
 
 
 def test_every_problem_is_in_the_message() -> None:
-    message = problem(CHIRPSTACK_API="v5", LOG_FORMAT="xml", TOKEN_FILE="")
-    assert all(name in message for name in ("3 problems", "CHIRPSTACK_API", "LOG_FORMAT", "TOKEN_FILE"))
+    message = problem(CHIRPSTACK_API="v5", FILE_MODE="rw", TOKEN_FILE="")
+    assert all(name in message for name in ("3 problems", "CHIRPSTACK_API", "FILE_MODE", "TOKEN_FILE"))
 
 
 @pytest.mark.parametrize(
@@ -133,6 +184,151 @@ def test_an_empty_secret_file_is_refused(tmp_path: Path) -> None:
     assert "is empty" in problem(CHIRPSTACK_PASSWORD_FILE=str(tmp_path / "secret"))
 
 
+def test_what_was_taken_off_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    loaded(API_KEY_NAME='" grafana"', TOKEN_FILE="/shared/t\r")
+    assert "a line end at its end of TOKEN_FILE" in caplog.text
+    assert "quotes around it and white space at its beginning of API_KEY_NAME" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name", [name for variable in VARIABLES for name in (variable.name, variable.from_file) if name]
+)
+def test_bytes_of_another_encoding_are_an_error_in_every_variable(name: str) -> None:
+    value = b"p\xe4ss".decode("utf-8", "surrogateescape")
+    message = problem(**{name: value})
+    assert message.startswith("there is a problem in the settings: " + name.removesuffix("_FILE"))
+    assert "not UTF-8" in message
+    message.encode()
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "NO_PROXY"])
+def test_bytes_of_another_encoding_are_an_error_in_the_proxys_variables(name: str) -> None:
+    assert f"{name} is not UTF-8" in problem(**{name: "\udce4"})
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_another_encoding_of_a_values_file_is_named(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "secret").write_bytes("pässwort\n".encode(encoding))
+    message = problem(CHIRPSTACK_PASSWORD_FILE=str(tmp_path / "secret"))
+    assert "CHIRPSTACK_PASSWORD_FILE" in message
+    assert "not UTF-8" in message
+    assert "wort" not in message
+
+
+def test_a_byte_order_mark_before_a_files_value_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("pw\n", encoding="utf-8-sig")
+    assert loaded(CHIRPSTACK_PASSWORD_FILE=str(tmp_path / "secret")).password == "pw"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig"])
+@pytest.mark.parametrize("name", ["CHIRPSTACK_CA_FILE", "CHIRPSTACK_CLIENT_CERT_FILE", "CHIRPSTACK_CLIENT_KEY_FILE"])
+def test_certificates_in_an_encoding_that_openssl_does_not_read_are_named(
+    tmp_path: Path, name: str, encoding: str
+) -> None:
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n", encoding=encoding)
+    assert f"{name}: {tmp_path}/ca.pem" in problem(**{name: str(tmp_path / "ca.pem")})
+
+
+def test_a_certificates_comment_may_be_in_any_encoding(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(b"# Zertifizierungsstelle M\xfcnchen\n-----BEGIN CERTIFICATE-----\n")
+    assert loaded(CHIRPSTACK_CA_FILE=str(tmp_path / "ca.pem")).ca_file
+
+
+@pytest.mark.parametrize("variable", ["LOG_FORMAT", "LOG_LEVEL"])
+@pytest.mark.parametrize("value", ["xml", " ", "${LOG}"])
+def test_a_log_setting_that_is_not_understood_is_a_warning(
+    variable: str, value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = loaded(**{variable: value})
+    assert (settings.log_format, settings.log_level) == ("text", "info")
+    assert f"{variable}: " in caplog.text
+
+
+@pytest.mark.parametrize(
+    "password", ["changeme", "<your password>", "replace-this", "CHANGE_ME", "your-password", "xxx"]
+)
+def test_a_placeholder_for_a_password_is_told(password: str, caplog: pytest.LogCaptureFixture) -> None:
+    loaded(CHIRPSTACK_PASSWORD=password)
+    assert "CHIRPSTACK_PASSWORD looks like a placeholder" in caplog.text
+    assert password not in caplog.text
+
+
+@pytest.mark.parametrize("password", ["admin", "correct horse battery", "x", "Insight2024", "mY8!sEcure", "settings"])
+def test_a_password_is_not_taken_for_a_placeholder(password: str, caplog: pytest.LogCaptureFixture) -> None:
+    loaded(CHIRPSTACK_PASSWORD=password)
+    assert caplog.text == ""
+
+
+# Headers
+
+
+def test_headers_are_read_and_their_values_are_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "_secrets", set())
+    path = tmp_path / "headers"
+    path.write_bytes(b"\xef\xbb\xbfCF-Access-Client-Id: abc.access\r\n\n# a comment\nCookie:a=b; c=d:e \n")
+    settings = loaded(CHIRPSTACK_HEADERS_FILE=str(path))
+    assert settings.headers == (("CF-Access-Client-Id", "abc.access"), ("Cookie", "a=b; c=d:e"))
+    assert log.masked("you sent abc.access and a=b; c=d:e") == "you sent *** and ***"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Authorization: Bearer s3cret", "grpc-metadata-authorization: s3cret", "Content-Type: s3cret", "HOST: s3cret",
+        "Transfer-Encoding: s3cret", "Connection: s3cret", "s3cret", "X-Name:", ": s3cret", "X Name: s3cret",
+        "X-Name: s3crét", "X-Name: s3cret\x01", "x-first: s3cret",
+    ],
+)  # fmt: skip
+def test_a_header_that_cannot_be_sent_is_named_by_its_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "headers").write_text(f"X-First: 1\n\n{line}\n")
+    message = problem(CHIRPSTACK_HEADERS_FILE=str(tmp_path / "headers"))
+    assert f"CHIRPSTACK_HEADERS_FILE: {tmp_path}/headers, line 3: " in message
+    assert "s3cr" not in message
+
+
+def test_a_file_without_a_header_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "headers").write_text("# nothing\n")
+    assert "no header" in problem(CHIRPSTACK_HEADERS_FILE=str(tmp_path / "headers"))
+
+
+# Outputs
+
+
+def test_one_file_under_two_names_is_two_outputs_in_one(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    message = problem(TOKEN_FILE=str(tmp_path / "link" / "t"), JSON_FILE=str(tmp_path / "folder" / "t"))
+    assert f"{tmp_path}/folder/t is named by two outputs" in message
+
+
+@pytest.mark.parametrize(
+    ("variables", "token_file"),
+    [
+        ({"TOKEN_FILE": ""}, "/image/token"),
+        ({"TOKEN_FILE": "/mine"}, "/mine"),
+        ({"TOKEN_FILE": "", "ENV_FILE": "/e"}, ""),
+        ({"TOKEN_FILE": "", "JSON_FILE": "-"}, ""),
+        ({"TOKEN_FILE": "/mine", "ENV_FILE": "/e"}, "/mine"),
+    ],
+)
+def test_the_images_token_file_gives_way_to_any_output(variables: Mapping[str, str], token_file: str) -> None:
+    assert loaded(**variables, DEFAULT_TOKEN_FILE="/image/token").token_file == token_file
+
+
+def test_the_scopes_id_is_a_second_variable() -> None:
+    asked = {"ENV_FILE": "/e", "ENV_SCOPE_ID_VAR": "TENANT_ID", "API_KEY_SCOPE": "tenant:x"}
+    assert loaded(**asked).env_scope_id_var == "TENANT_ID"
+
+
+def test_outputs_that_stand_in_the_place_of_others_take_the_scopes_variable_with_them() -> None:
+    asked = {"ENV_FILE": "/e", "ENV_SCOPE_ID_VAR": "TENANT_ID", "API_KEY_SCOPE": "tenant:x"}
+    settings = load(asked, "/dev/null", {"TOKEN_FILE": "/t"})
+    assert (settings.token_file, settings.env_file, settings.env_scope_id_var) == ("/t", "", "")
+
+
+# The `.env` of settings
+
+
 def test_the_environment_goes_before_the_dotenv_file(tmp_path: Path) -> None:
     path = tmp_path / "job.env"
     path.write_text("\ufeffAPI_KEY_NAME='from file'\nexport CHIRPSTACK_EMAIL=me@example.com # comment\nENV_VAR=\n")
@@ -151,6 +347,40 @@ def test_a_dotenv_file_that_is_named_must_be_there() -> None:
         load(LEAST, env_file="/no/such.env")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_another_encoding_of_the_dotenv_file_is_named(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "job.env").write_text("TOKEN_FILE=/t\n", encoding=encoding)
+    with pytest.raises(ConfigurationError, match=r"job\.env is not UTF-8"):
+        load(LEAST, env_file=str(tmp_path / "job.env"))
+
+
+def test_bytes_of_another_encoding_in_the_dotenv_file_are_an_error_in_our_variables(tmp_path: Path) -> None:
+    (tmp_path / "job.env").write_bytes(b"CHIRPSTACK_PASSWORD=p\xe4ss\n")
+    with pytest.raises(ConfigurationError, match="CHIRPSTACK_PASSWORD: it is not UTF-8"):
+        load(LEAST, env_file=str(tmp_path / "job.env"))
+
+
+def test_the_line_that_compose_would_not_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "job.env").write_text("A=1\nCHIRPSTACK_PASSWORD='open\n")
+    with pytest.raises(ConfigurationError, match=r"job\.env, line 2: the quotes of CHIRPSTACK_PASSWORD"):
+        load(LEAST, env_file=str(tmp_path / "job.env"))
+
+
+def test_a_variable_that_was_expanded_to_nothing_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "job.env").write_text("CHIRPSTACK_PASSWORD=pa${word}x\nOTHER=$nothing\n")
+    assert load(LEAST, env_file=str(tmp_path / "job.env")).password == "pax"
+    assert "nothing stands in CHIRPSTACK_PASSWORD for word" in caplog.text
+    assert "OTHER" not in caplog.text
+
+
+def test_the_log_is_configured_before_anything_is_told(tmp_path: Path) -> None:
+    (tmp_path / "job.env").write_text("LOG_FORMAT=json\nLOG_LEVEL=error\nAPI_KEY_NAM=x\nTOKEN_FILE=/\n")
+    calls: list[tuple[str, str]] = []
+    with pytest.raises(ConfigurationError):
+        load({}, str(tmp_path / "job.env"), None, lambda *call: calls.append(call))
+    assert calls == [("json", "error")]
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
@@ -159,6 +389,19 @@ def test_a_dotenv_file_that_is_named_must_be_there() -> None:
         ("Chirpstack_Url", "CHIRPSTACK_URL"),
         ("TOKENFILE", "TOKEN_FILE"),
         ("CHIRPSTACK_PASSWORD_FIEL", "CHIRPSTACK_PASSWORD_FILE"),
+        ("CHIRPSTACK_USERNAME", "CHIRPSTACK_EMAIL"),
+        ("CHIRPSTACK_USER", "CHIRPSTACK_EMAIL"),
+        ("CHIRPSTACK_ADMIN_EMAIL", "CHIRPSTACK_EMAIL"),
+        ("CHIRPSTACK_USER_FILE", "CHIRPSTACK_EMAIL_FILE"),
+        ("CHIRPSTACK_API_URL", "CHIRPSTACK_URL"),
+        ("CHIRPSTACK_HOST", "CHIRPSTACK_URL"),
+        ("CHIRPSTACK_ADMIN_PASSWORD", "CHIRPSTACK_PASSWORD"),
+        ("CHIRPSTACK_ADMIN_PASSWORD_FILE", "CHIRPSTACK_PASSWORD_FILE"),
+        ("CHIRPSTACK_API_KEY_NAME", "API_KEY_NAME"),
+        ("CHIRPSTACK_TENANT_ID", "API_KEY_SCOPE"),
+        ("CHIRPSTACK_VERIFY_SSL", "CHIRPSTACK_TLS_VERIFY"),
+        ("INIT_JOB_WAIT_TIMEOUT", "WAIT_TIMEOUT"),
+        ("API_KEY", "API_KEY_NAME"),
     ],
 )
 def test_a_near_miss_is_pointed_out(name: str, meant: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -169,11 +412,36 @@ def test_a_near_miss_is_pointed_out(name: str, meant: str, caplog: pytest.LogCap
 
 @pytest.mark.parametrize(
     "name",
-    ["POSTGRES_PASSWORD", "CHIRPSTACK_API_TOKEN", "CHIRPSTACK_URL_2", "PATH", "CHIRPSTACK_API_KEY", "MQTT_PASSWORD"],
+    [
+        "POSTGRES_PASSWORD",
+        "CHIRPSTACK_API_TOKEN",
+        "CHIRPSTACK_URL_2",
+        "PATH",
+        "CHIRPSTACK_API_KEY",
+        "MQTT_PASSWORD",
+        "API_URL",
+        "USERNAME",
+        "HOST",
+        "CHIRPSTACK_LOG_LEVEL",
+        "CHIRPSTACK_PORT",
+        "CHIRPSTACK_API_SECRET",
+        "DEFAULT_TOKEN_FILE",
+        "TENANT",
+    ],
 )
 def test_other_services_variables_get_no_warning(name: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         loaded(**{name: "x"})
+    assert caplog.text == ""
+
+
+def test_a_token_file_by_a_guessed_name_is_pointed_out(caplog: pytest.LogCaptureFixture) -> None:
+    load({"JSON_FILE": "-", "CHIRPSTACK_TOKEN_FILE": "/t"}, "/dev/null")
+    assert "was TOKEN_FILE meant?" in caplog.text
+
+
+def test_a_guessed_name_beside_the_right_one_is_another_services(caplog: pytest.LogCaptureFixture) -> None:
+    loaded(CHIRPSTACK_HOST="chirpstack.example.com", CHIRPSTACK_URL="https://chirpstack.example.com")
     assert caplog.text == ""
 
 

@@ -52,7 +52,7 @@ class Http:
         self._root = settings.url
         self.timeout = settings.request_timeout
         # For what stands before the server, and for nobody else.
-        self._headers = dict(getattr(settings, "headers", {}))
+        self._headers = dict(settings.headers)
         is_tls = "https:" in (settings.url[:6].lower(), settings.health_url[:6].lower())
         self._tls = tls_context(settings) if is_tls else None
         self._session = _Session(self.timeout, self._tls)

@@ -1,0 +1,26 @@
+import pytest
+
+from init_job.texts import suspicious
+
+
+@pytest.mark.parametrize(
+    ("password", "told"),
+    [
+        ("correct horse battery", ""),
+        ("it's", ""),
+        ('"pw"', "it has quotes around it"),
+        ("'pw'", "it has quotes around it"),
+        ("pw\n", "it has a line end at its end"),
+        ("pw\r", "it has a line end at its end"),
+        ("pw ", "it has white space at its end"),
+        (" pw", "it has white space at its beginning"),
+        ("\ufeffpw", "it has a byte order mark"),
+        ('"pw"\r\n', "it has a line end at its end and quotes around it"),
+        ("pa${word}", "it has a variable in it that nothing has expanded"),
+        ("p\x01w", "it has a control character in it"),
+        ("changeme", "it looks like a placeholder"),
+        ('"changeme"', "it has quotes around it; it looks like a placeholder"),
+    ],
+)
+def test_what_a_password_hardly_has_is_named(password: str, told: str) -> None:
+    assert suspicious(password) == told
