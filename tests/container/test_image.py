@@ -89,7 +89,7 @@ def test_it_runs_as_a_user_with_a_number_and_is_labelled() -> None:
     assert int(group) > 0
     assert config["Labels"]["org.opencontainers.image.licenses"] == "MIT"
     assert {"title", "description"} <= {label.rpartition(".")[2] for label in config["Labels"]}
-    assert "TOKEN_FILE=/shared/chirpstack_api_token" in config["Env"]
+    assert "DEFAULT_TOKEN_FILE=/shared/chirpstack_api_token" in config["Env"]
 
 
 def test_two_builds_without_cache_hold_the_same_files_with_the_same_bytes(two_builds: list[str]) -> None:

@@ -68,7 +68,7 @@ def test_a_bind_mounted_env_file_gets_the_variable_and_keeps_the_rest(server: Pr
     file.write_text("# mine\nA=1 # one\nCHIRPSTACK_API_TOKEN=\nB='2'\n")
     file.chmod(0o600)
     user = f"{os.getuid()}:{os.getgid()}"
-    options = ("--volume", f"{file}:/env/.env", "--env", "ENV_FILE=/env/.env", "--env", "TOKEN_FILE=", "--user", user)
+    options = ("--volume", f"{file}:/env/.env", "--env", "ENV_FILE=/env/.env", "--user", user)
     server.run_job(*HARDENED, *options)
     lines = file.read_text().splitlines()
     assert [lines[0], lines[1], lines[3]] == ["# mine", "A=1 # one", "B='2'"]
@@ -78,7 +78,7 @@ def test_a_bind_mounted_env_file_gets_the_variable_and_keeps_the_rest(server: Pr
 
 
 def test_the_folder_that_docker_makes_of_a_missing_file_is_recognised(server: Project, tmp_path: Path) -> None:
-    options = ("--volume", f"{tmp_path / '.env'}:/env/.env", "--env", "ENV_FILE=/env/.env", "--env", "TOKEN_FILE=")
+    options = ("--volume", f"{tmp_path / '.env'}:/env/.env", "--env", "ENV_FILE=/env/.env")
     done = server.run_job(*options, fails=True)
     assert done.returncode == 6
     assert "/env/.env is a folder" in done.stderr
