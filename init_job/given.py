@@ -69,5 +69,5 @@ class Given:
             raise ValueError("it is blank")
         texts.expect_sense(tidy)
         if found:
-            self.tidied.append(f"{' and '.join(found)} of {name}")
+            self.tidied.append(f"{name} ({' and '.join(found)})")
         return tidy

@@ -26,7 +26,7 @@ _secrets: set[str] = set()
 
 def hide(secret: str | None) -> None:
     """Mask this text, of whatever length, in all that is foreign from now on."""
-    if secret:
+    if secret and secret not in _secrets:
         _secrets.add(secret)
         _pattern.cache_clear()
 

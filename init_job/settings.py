@@ -238,7 +238,7 @@ def _warn(given: Given, chosen: Mapping[str, Any]) -> None:
     for name, reason in given.ignored.items():
         log.warning("log-setting", f"{name}: {reason}: the default stands in its place", variable=name)
     if given.tidied:
-        log.warning("tidied", f"taken off: {'; '.join(given.tidied)}")
+        log.warning("tidied", f"taken off what cannot be meant: {', '.join(given.tidied)}")
     for name in sorted(given.unset.keys() & _NAMES):
         log.warning(
             "unset-variable",

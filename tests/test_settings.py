@@ -186,8 +186,8 @@ def test_an_empty_secret_file_is_refused(tmp_path: Path) -> None:
 
 def test_what_was_taken_off_is_told(caplog: pytest.LogCaptureFixture) -> None:
     loaded(API_KEY_NAME='" grafana"', TOKEN_FILE="/shared/t\r")
-    assert "a line end at its end of TOKEN_FILE" in caplog.text
-    assert "quotes around it and white space at its beginning of API_KEY_NAME" in caplog.text
+    assert "TOKEN_FILE (a line end at its end)" in caplog.text
+    assert "API_KEY_NAME (quotes around it and white space at its beginning)" in caplog.text
 
 
 @pytest.mark.parametrize(
