@@ -1,4 +1,4 @@
-"""ENV_FILE: one variable in a user's own `.env`; every other byte stays as it is."""
+"""ENV_FILE: one variable in a user's own `.env`, or two; every other byte stays as it is."""
 
 import io
 import re
@@ -18,53 +18,70 @@ _BINDING = re.compile(
 class EnvFile(Format):
     variable = "ENV_FILE"
     default_mode = 0o600
-    is_users_own = True
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, scope_id_name: str = "") -> None:
+        """`scope_id_name`: also this variable, for the id of the key's tenant, organization or application."""
+        self.part = name
+        self._scope_id_name = scope_id_name
 
     def token(self, content: bytes) -> str:
-        value = ""
-        for _, _, found in self._bindings(_decode(content)):
-            value = found or ""
-        return value.strip()
+        return _value(_decode(content), self.part)
 
     def render(self, content: bytes, key: IssuedKey) -> bytes:
-        """Readers take the last binding, so that one is changed; where there is none, a line is added."""
-        if self.token(content) == key.token:
-            return content
-        text = _decode(content)
-        *_, (start, binding, value) = [(0, "", None), *self._bindings(text)]
-        match = _BINDING.match(binding)
-        # `export NAME` has no value to change, and for most readers a name behind a byte order mark is another name.
-        if match is None or value is None or (text[:1] == _BOM and start == 1 and not binding[0].isspace()):
-            return _encode(text + _new_line(text, f"{self._name}={key.token}"))
-        if not value and match["bare"] is not None:
-            # `NAME=   # comment`: behind the white space the token would swallow the comment.
-            before = after = match.end("name")
-        elif match["bare"] is not None:
-            before, after = match.span("bare")
-        else:
-            before, after = match.end("gap") + 1, match.end() - 1  # the quotes stay
-        return _encode(text[: start + before] + key.token + text[start + after :])
-
-    def erase(self, content: bytes) -> bytes | None:
-        """Without any binding of the name, each with its line."""
-        text = _decode(content)
-        for start, binding, _ in reversed(list(self._bindings(text))):
-            blank = len(binding) - len(binding.lstrip())
-            text = text[: start + blank] + text[start + len(binding) :]
+        text = _with(_decode(content), self.part, key.token)
+        if self._scope_id_name and key.scope_id:
+            text = _with(text, self._scope_id_name, key.scope_id)
         return _encode(text)
 
-    def _bindings(self, text: str) -> Iterator[tuple[int, str, str | None]]:
-        """Where each binding of our variable starts, its text and its value, as python-dotenv reads them."""
-        from dotenv.parser import parse_stream  # a run without ENV_FILE does not pay for the import
+    def erase(self, content: bytes) -> bytes | None:
+        """Without any binding of the names, each with its line."""
+        text = _decode(content)
+        for name in filter(None, (self.part, self._scope_id_name)):
+            for start, binding, _ in reversed(list(_bindings(text, name))):
+                blank = len(binding) - len(binding.lstrip())
+                text = text[: start + blank] + text[start + len(binding) :]
+        return _encode(text)
 
-        position = len(_BOM) if text.startswith(_BOM) else 0
-        for binding in parse_stream(io.StringIO(text[position:], newline="")):
-            if binding.key == self._name and not binding.error:
-                yield position, binding.original.string, binding.value
-            position += len(binding.original.string)
+
+def _value(text: str, name: str) -> str:
+    """As readers see it: the last binding counts."""
+    value = ""
+    for _, _, found in _bindings(text, name):
+        value = found or ""
+    return value.strip()
+
+
+def _with(text: str, name: str, value: str) -> str:
+    """Readers take the last binding, so that one is changed; where there is none, a line is added. Raises ValueError
+    for a value that would need quotes."""
+    if not re.fullmatch(r"[\w.-]+", value, re.ASCII):
+        raise ValueError(f"the server's answer holds no value for {name}")
+    if _value(text, name) == value:
+        return text
+    *_, (start, binding, old) = [(0, "", None), *_bindings(text, name)]
+    match = _BINDING.match(binding)
+    # `export NAME` has no value to change, and for most readers a name behind a byte order mark is another name.
+    if match is None or old is None or (text[:1] == _BOM and start == 1 and not binding[0].isspace()):
+        return text + _new_line(text, f"{name}={value}")
+    if not old and match["bare"] is not None:
+        # `NAME=   # comment`: behind the white space the value would swallow the comment.
+        before = after = match.end("name")
+    elif match["bare"] is not None:
+        before, after = match.span("bare")
+    else:
+        before, after = match.end("gap") + 1, match.end() - 1  # the quotes stay
+    return text[: start + before] + value + text[start + after :]
+
+
+def _bindings(text: str, name: str) -> Iterator[tuple[int, str, str | None]]:
+    """Where each binding of the variable starts, its text and its value, as python-dotenv reads them."""
+    from dotenv.parser import parse_stream  # a run without ENV_FILE does not pay for the import
+
+    position = len(_BOM) if text.startswith(_BOM) else 0
+    for binding in parse_stream(io.StringIO(text[position:], newline="")):
+        if binding.key == name and not binding.error:
+            yield position, binding.original.string, binding.value
+        position += len(binding.original.string)
 
 
 def _decode(content: bytes) -> str:

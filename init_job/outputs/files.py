@@ -1,82 +1,235 @@
 """Files that are whole at every moment: the old content or the new, whatever fails or is killed on the way.
 
-A file is replaced: temporary file beside it, mode and owner, write, fsync, rename, fsync of the folder. Where that
-cannot be (the file is a mount point, has a second name, belongs to somebody else, or its folder is closed) it is
-rewritten in place. Every OSError becomes an OutputError that names the path, the reason and the fix.
+A file is replaced: temporary file beside it, owner, mode and attributes, write, fsync, rename, fsync of the folder.
+Where that cannot be (the file is a mount point, has a second name, carries what a new file cannot be given, or its
+folder is closed) it is rewritten in place. Every OSError becomes an OutputError that says what was seen and what to do.
 """
 
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 
+from init_job import log
 from init_job.errors import OutputError
+from init_job.outputs import paths
+from init_job.outputs.explain import explained
+from init_job.outputs.paths import Entry, reach
+from init_job.outputs.place import Edit, Place
 
+LIMIT = 1 << 20
+"""Bytes. No file of this job's is larger, and a neighbour's may be endless."""
+_LOCK_PATIENCE = 10.0  # seconds; jobs hold the lock of a `.env` for one write
 _IN_PLACE_INSTEAD = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
 
 
-def read(path: str, variable: str) -> bytes:
-    """The content; nothing when there is no such file. Raises OutputError: no plain file, no permission, no folder."""
-    with _explained(path):
-        try:
-            info = os.lstat(path)
-        except FileNotFoundError:
-            _need_folder(path)
-            return b""
-        _need_plain_file(path, info, variable)
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with open(fd, "rb") as file:
-            return file.read()
+class File(Place):
+    """`mode` and `variable` are for a new file and for messages. `is_users_own`: a `.env`, which may be a link, and
+    which others change as well (jobs with a variable each): so it is locked while it is read and changed."""
 
+    def __init__(
+        self, path: str, variable: str, mode: int, is_mode_asked: bool = False, is_users_own: bool = False, part: str = ""
+    ) -> None:
+        self._path = path
+        self._variable = variable
+        self._mode = mode
+        self._is_mode_asked = is_mode_asked
+        self._is_users_own = is_users_own
+        folder, name = os.path.split(path)
+        self.memory = os.path.join(folder, f".{name}{part and '.'}{part}.state")
+        self._has_warned = False
 
-def prove_writable(path: str, content: bytes, mode: int) -> None:
-    """Do all that `write` does but the last step, and undo it."""
-    with _explained(path):
-        info = _stat(path)
+    def __str__(self) -> str:
+        return self._path
+
+    def read(self, anyones: bool = False) -> bytes:
+        with self._explained("read"), reach(self._path, self._is_users_own) as entry:
+            if not anyones:
+                entry.need_no_doubt()
+            if entry.info is None:
+                return b""
+            self._need_plain_file(entry.info)
+            fd = entry.open(os.O_RDONLY)
+            try:
+                return self._content(fd)
+            finally:
+                paths.close(fd)
+
+    def change(self, edit: Edit, only_try: bool = False) -> bool:
+        # Something to lock: another job may be about to make the same file.
+        makes = self._is_users_own and not only_try and bool(edit(b""))
+        with self._explained("written"), self._held(makes) as (entry, fd, refused):
+            if only_try:
+                self._warn_if_fleeting(entry)
+            content = self._content(fd) if fd >= 0 else b""
+            wanted = edit(content)
+            if not only_try:
+                _tidy(entry)
+            if wanted == content or (wanted is None and fd < 0):
+                return False
+            try:
+                if fd >= 0 and (entry.is_mounted or os.fstat(fd).st_nlink > 1 or _is_immutable(refused)):
+                    is_done = False  # it cannot be renamed over, or a second name would keep the old content
+                elif wanted is None:
+                    is_done = only_try or _remove(entry)
+                else:
+                    is_done = self._replace(entry, fd, wanted, only_try)
+            except OSError as error:
+                if fd < 0 or error.errno not in _IN_PLACE_INSTEAD:
+                    raise
+                is_done = False
+            if not is_done and refused:
+                raise refused
+            if not is_done and not only_try:
+                _write_in_place(fd, content, wanted or b"")
+            return True
+
+    @contextlib.contextmanager
+    def _held(self, makes: bool) -> Iterator[tuple[Entry, int, OSError | None]]:
+        """The file, open (-1: there is none), and why it may not be written in place; a user's own is locked."""
+        while True:
+            with reach(self._path, self._is_users_own) as entry:
+                entry.need_no_doubt()
+                if entry.info is None and makes:
+                    with contextlib.suppress(FileExistsError):
+                        paths.close(self._made(entry, self._mode))
+                        _sync_folder(entry)
+                    continue
+                if entry.info is None:
+                    yield entry, -1, None
+                    return
+                self._need_plain_file(entry.info)
+                fd, refused = _open(entry)
+                try:
+                    if self._is_users_own:
+                        self._lock(fd)
+                        if not entry.is_still_there():
+                            continue
+                    yield entry, fd, refused
+                    return
+                finally:
+                    paths.close(fd)
+
+    def _lock(self, fd: int) -> None:
         try:
-            if info and _only_in_place(path, info):
-                _prove_in_place(path)
-                return
-            os.unlink(_stage(path, content, mode, info))
+            is_locked = paths.lock(fd, _LOCK_PATIENCE)
+        except OSError:
+            return  # a file system without locks, which the state file has told
+        if not is_locked:
+            raise OutputError(
+                f"{self._variable}: another program keeps {self._path} locked", "end it, or run the job again later"
+            )
+
+    def _made(self, entry: Entry, mode: int) -> int:
+        """A new file of this name, open for writing. Where the file system has no modes it does without, but for one
+        that the user has asked for."""
+        fd = os.open(entry.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=entry.folder)
+        try:
+            _set_mode(fd, mode)
+            came_out = stat.S_IMODE(os.fstat(fd).st_mode)
+            if self._is_mode_asked and came_out & ~mode:
+                raise OutputError(
+                    f"FILE_MODE={mode:04o}: {self._path} would get mode {came_out:04o}, because its file system has no "
+                    "other",
+                    "unset FILE_MODE if everybody there may read the token, or use another volume",
+                )
+        except BaseException:
+            paths.close(fd)
+            _unlink(entry)
+            raise
+        return fd
+
+    def _replace(self, entry: Entry, old: int, content: bytes, only_try: bool) -> bool:
+        """False when a new file cannot be given all that the old one carries."""
+        # No neighbour can know the name and have put something there.
+        name = f".{entry.name}.{os.urandom(4).hex()}.tmp"
+        staged = Entry(entry.path, entry.folder, name, -1, None)
+        fd = self._made(staged, self._mode) if old < 0 else staged.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            try:
+                if old >= 0 and not _carries_the_same(fd, old):
+                    _unlink(staged)
+                    return False
+                overwrite(fd, content)
+            finally:
+                os.close(fd)
+            if only_try:
+                os.unlink(name, dir_fd=entry.folder)
+                return True
+            if not entry.is_still_there():
+                raise paths.changed(entry.path)
+            os.rename(name, entry.name, src_dir_fd=entry.folder, dst_dir_fd=entry.folder)
+        except BaseException:
+            _unlink(staged)
+            raise
+        _sync_folder(entry)
+        return True
+
+    def _content(self, fd: int) -> bytes:
+        content = read_whole(fd)
+        if len(content) > LIMIT:
+            raise OutputError(
+                f"{self._variable}: {self._path} is larger than 1 MiB, so it is no file of this job's",
+                "name another file",
+            )
+        return content
+
+    def _need_plain_file(self, info: os.stat_result) -> None:
+        if stat.S_ISREG(info.st_mode):
+            return
+        if stat.S_ISDIR(info.st_mode):
+            raise OutputError(
+                f"{self._variable}: {self._path} is a folder",
+                "Docker makes one where a bind-mounted file is missing: remove it, create the file on the host (touch) "
+                "or mount its folder instead; if the folder is meant, add a file name to the path",
+            )
+        what = "a symbolic link" if stat.S_ISLNK(info.st_mode) else "no plain file"
+        raise OutputError(f"{self._variable}: {self._path} is {what}", "name the file itself; - is standard output")
+
+    def _warn_if_fleeting(self, entry: Entry) -> None:
+        """Exit 0 promises a token that the next service finds."""
+        if not self._has_warned and (home := paths.lives_in(entry.folder if entry.fd < 0 else entry.fd)):
+            self._has_warned = True
+            log.warning(
+                "fleeting",
+                f"{self._variable}: {self._path} is in {home}: the token ends with this container, and the next run "
+                "finds it lost; mount a volume there",
+                path=self._path,
+            )
+
+    @contextlib.contextmanager
+    def _explained(self, action: str) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            if info is None or error.errno not in _IN_PLACE_INSTEAD:
-                raise
-            _prove_in_place(path)
+            raise explained(self._path, self._variable, action, error) from error
 
 
-def write(path: str, content: bytes, mode: int) -> None:
-    """`mode` is for a new file; a file that exists keeps its own, and its owner."""
-    with _explained(path):
-        info = _stat(path)
-        try:
-            if info and _only_in_place(path, info):
-                _write_in_place(path, content)
-                return
-            _replace(path, _stage(path, content, mode, info))
-        except OSError as error:
-            if info is None or error.errno not in _IN_PLACE_INSTEAD:
-                raise
-            _write_in_place(path, content)
+def _set_mode(fd: int, mode: int) -> None:
+    """SMB, exFAT and some of FUSE have no modes."""
+    try:
+        os.fchmod(fd, mode)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
 
 
-def remove(path: str) -> None:
-    with _explained(path):
-        try:
-            os.unlink(path)
-            _sync_folder(path)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            if error.errno not in _IN_PLACE_INSTEAD:
-                raise
-            _write_in_place(path, b"")
+def read_whole(fd: int) -> bytes:
+    """Of a file that is larger than LIMIT, a little more than LIMIT."""
+    content = b""
+    while len(content) <= LIMIT and (part := os.pread(fd, LIMIT + 1 - len(content), len(content))):
+        content += part
+    return content
 
 
 def overwrite(fd: int, content: bytes) -> None:
     """The content of an open file, in place: at every moment it is the old or the new, perhaps with NULs behind it.
     The space is taken before the first old byte goes. Raises OSError."""
     size = os.fstat(fd).st_size
+    if size > 2 * LIMIT:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))  # it has grown since it was read
     if len(content) > size:
         try:
             os.posix_fallocate(fd, 0, len(content))
@@ -93,55 +246,87 @@ def overwrite(fd: int, content: bytes) -> None:
     os.fsync(fd)
 
 
-def without_padding(content: bytes) -> bytes:
-    """Without what a killed `overwrite` leaves at the end: no text ends with NULs."""
-    return content.rstrip(b"\0")
-
-
-def tidy(path: str) -> None:
-    """Remove what a killed run has left beside a file that needs no change."""
-    with contextlib.suppress(OSError):
-        os.unlink(_temporary(path))
-
-
-def _temporary(path: str) -> str:
-    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.tmp")
-
-
-def _stage(path: str, content: bytes, mode: int, info: os.stat_result | None) -> str:
-    """The temporary file, complete and on disk. Its name is fixed, so that a killed run's is found and removed."""
-    temporary = _temporary(path)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def _write_in_place(fd: int, old: bytes, content: bytes) -> None:
     try:
+        overwrite(fd, content)
+    except OSError:
+        with contextlib.suppress(OSError):
+            overwrite(fd, old)
+        raise
+
+
+def _is_immutable(refused: OSError | None) -> bool:
+    """Where owner and mode are in the way, the answer is EACCES."""
+    return refused is not None and refused.errno == errno.EPERM
+
+
+def _open(entry: Entry) -> tuple[int, OSError | None]:
+    """For reading and writing, or for reading and why not for writing."""
+    try:
+        return entry.open(os.O_RDWR), None
+    except OSError as error:
+        if error.errno not in _IN_PLACE_INSTEAD:
+            raise
+        return entry.open(os.O_RDONLY), error
+
+
+def _carries_the_same(new: int, old: int) -> bool:
+    """Give the new file the old one's owner, mode, ACL and other extended attributes; whether it has all of them now."""
+    with contextlib.suppress(OSError):
+        info, wanted = os.fstat(old), _attributes(old)
+        with contextlib.suppress(OSError):
+            os.fchown(new, info.st_uid, info.st_gid)
+        # A folder's default ACL may have given it more than the old one has.
+        for name in _attributes(new).keys() - wanted.keys():
+            os.removexattr(new, name)
+        for name, value in wanted.items():
+            if _attributes(new).get(name) != value:
+                os.setxattr(new, name, value)
+        with contextlib.suppress(OSError):
+            os.fchmod(new, stat.S_IMODE(info.st_mode))
+        has = os.fstat(new)
+        same = (has.st_mode, has.st_uid, has.st_gid) == (info.st_mode, info.st_uid, info.st_gid)
+        return same and _attributes(new) == wanted
+    return False
+
+
+def _attributes(fd: int) -> dict[str, bytes]:
+    try:
+        return {name: os.getxattr(fd, name) for name in os.listxattr(fd)}
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS):
+            return {}
+        raise
+
+
+def _tidy(entry: Entry) -> None:
+    """Remove what a killed run has left beside the file."""
+    left = re.compile(rf"\.{re.escape(entry.name)}\.([0-9a-f]{{8}}\.)?tmp")
+    with contextlib.suppress(OSError):
+        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=entry.folder)
         try:
-            if info and (info.st_uid, info.st_gid) != (os.geteuid(), os.fstat(fd).st_gid):
-                os.fchown(fd, info.st_uid, info.st_gid)
-            os.fchmod(fd, stat.S_IMODE(info.st_mode) if info else mode)
-            overwrite(fd, content)
+            names = os.listdir(fd)
         finally:
             os.close(fd)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    return temporary
+        for name in filter(left.fullmatch, names):
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=entry.folder)
 
 
-def _replace(path: str, temporary: str) -> None:
+def _remove(entry: Entry) -> bool:
+    os.unlink(entry.name, dir_fd=entry.folder)
+    _sync_folder(entry)
+    return True
+
+
+def _unlink(entry: Entry) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(entry.name, dir_fd=entry.folder)
+
+
+def _sync_folder(entry: Entry) -> None:
     try:
-        os.rename(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(path)
-
-
-def _sync_folder(path: str) -> None:
-    try:
-        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=entry.folder)
     except PermissionError:
         return  # it may be written and not read: nothing can sync it
     try:
@@ -151,86 +336,3 @@ def _sync_folder(path: str) -> None:
             raise
     finally:
         os.close(fd)
-
-
-def _prove_in_place(path: str) -> None:
-    os.close(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC))
-
-
-def _write_in_place(path: str, content: bytes) -> None:
-    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        old = os.pread(fd, os.fstat(fd).st_size, 0)
-        try:
-            overwrite(fd, content)
-        except OSError:
-            with contextlib.suppress(OSError):
-                overwrite(fd, old)
-            raise
-    finally:
-        os.close(fd)
-
-
-def _only_in_place(path: str, info: os.stat_result) -> bool:
-    """A second name would keep the old content, and a mount point cannot be renamed over."""
-    if info.st_nlink > 1:
-        return True
-    real = os.fsencode(os.path.realpath(path))
-    for character in b"\\ \t\n":
-        real = real.replace(bytes([character]), b"\\%03o" % character)
-    try:
-        with open("/proc/self/mountinfo", "rb") as mounts:
-            return any(line.split(b" ", 5)[4] == real for line in mounts)
-    except (OSError, IndexError):
-        return False
-
-
-def _stat(path: str) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except FileNotFoundError:
-        return None
-
-
-def _need_folder(path: str) -> None:
-    folder = os.path.dirname(path) or "."
-    try:
-        os.stat(folder)
-    except FileNotFoundError:
-        raise OutputError(
-            f"{path} cannot be written: there is no folder {folder}",
-            f"mount a volume at {folder}, or correct the path",
-        ) from None
-
-
-def _need_plain_file(path: str, info: os.stat_result, variable: str) -> None:
-    if stat.S_ISREG(info.st_mode):
-        return
-    if stat.S_ISDIR(info.st_mode):
-        raise OutputError(
-            f"{variable}: {path} is a folder",
-            "Docker makes one where a bind-mounted file is missing: remove it, create the file on the host (touch) or "
-            "mount its folder instead; if the folder is meant, add a file name to the path",
-        )
-    what = "a symbolic link" if stat.S_ISLNK(info.st_mode) else "no plain file"
-    raise OutputError(f"{variable}: {path} is {what}", "name the file itself; - is standard output")
-
-
-@contextlib.contextmanager
-def _explained(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        uid, gid = os.geteuid(), os.getegid()
-        folder = os.path.dirname(path) or "."
-        hints = {
-            errno.EACCES: f"let the job's user write there: chown {uid}:{gid} {folder}, or set `user:` to its owner",
-            errno.EROFS: "the volume is mounted read-only: remove `:ro`, or mount a volume there",
-            errno.ENOSPC: "free some space on the volume",
-            errno.EDQUOT: "free some space on the volume",
-        }
-        hints[errno.EPERM] = hints[errno.EACCES]
-        raise OutputError(
-            f"{path} cannot be used: {error.strerror or error} (the job runs as uid {uid}, gid {gid})",
-            hints.get(error.errno or 0, f"check {folder} and its file system"),
-        ) from error

@@ -1,13 +1,21 @@
-"""One place where the token goes: a format (pure) at a path (effects)."""
+"""One place where the token goes: a format (pure) at a place (effects)."""
 
-import os
-import sys
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from init_job import log, tokens
 from init_job.errors import OutputError
-from init_job.outputs import files
+from init_job.outputs.files import LIMIT, File
+from init_job.outputs.paths import changed
+from init_job.outputs.place import StandardOutput
+
+_PLACEHOLDER = re.compile(
+    r"\W*(change[-_ ]?(me|this)|replace[-_ ]?(me|this|with\b.*)|(your|my|the|insert|enter|put|paste|add|some)[-_ ].*|"
+    r"(api[-_ ]?)?(token|key)|placeholder|example|dummy|todo|tbd|fixme|none|null|x+|\W+|\$\{?\w+\}?)\W*",
+    re.IGNORECASE | re.ASCII,
+)
+"""What people write where a token is to come."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,8 @@ class IssuedKey:
     server: str
     api: str
     version: str
+    scope_id: str = ""
+    """Of the tenant, organization or application; empty for admin."""
 
 
 class Format(ABC):
@@ -30,8 +40,9 @@ class Format(ABC):
     variable: str
     """The setting that names the file."""
     default_mode: int
-    is_users_own = False
-    """A file that belongs to the user and may be a symbolic link; only the token in it is ours."""
+    part = ""
+    """What of the file is ours, when the rest is the user's: the name of a variable. Such a file may be a symbolic link,
+    and other jobs may have other parts of it."""
 
     @abstractmethod
     def token(self, content: bytes) -> str:
@@ -39,7 +50,7 @@ class Format(ABC):
 
     @abstractmethod
     def render(self, content: bytes, key: IssuedKey) -> bytes:
-        """The content with this key's token in it."""
+        """The content with this key's token in it. Raises ValueError: it would not be read back."""
 
     @abstractmethod
     def erase(self, content: bytes) -> bytes | None:
@@ -51,33 +62,91 @@ class Output:
 
     def __init__(self, form: Format, path: str, mode: int = -1) -> None:
         self.form = form
-        self.path = path
-        self._mode = form.default_mode if mode < 0 else mode
+        self._place = (
+            StandardOutput(form.variable)
+            if path == "-"
+            else File(path, form.variable, form.default_mode if mode < 0 else mode, mode >= 0, form.part)
+        )
+        self._seen: str | None = None
+        """What stood in the token's place when somebody decided what to do about it."""
 
     def __str__(self) -> str:
-        return "standard output" if self.is_stdout else self.path
+        return str(self._place)
 
     @property
-    def is_stdout(self) -> bool:
-        return self.path == "-"
+    def memory(self) -> str:
+        """The path of the state file of a job that writes here; empty where nothing can be remembered."""
+        return self._place.memory
+
+    @property
+    def is_kept(self) -> bool:
+        """What is written can be read again: not so on standard output."""
+        return self._place.is_kept
 
     def text(self) -> str:
-        """Whatever stands in the token's place; nothing on standard output. Raises OutputError."""
-        try:
-            text = self.form.token(b"" if self.is_stdout else files.without_padding(self._content()))
-        except ValueError as error:
-            raise self._foreign(str(error)) from None
-        log.hide(text)
-        return text
+        """Whatever stands in the token's place, and whoever wrote it; nothing on standard output. Raises OutputError."""
+        self._seen = self._text(self._clean(self._place.read(anyones=True)))
+        return self._seen
 
     def read(self) -> str:
-        """The saved API token, or nothing. Raises OutputError when something else is in its place."""
-        token = self.text()
-        if not token:
+        """The saved API token, or nothing. Raises OutputError when something else is in its place, or somebody else
+        may have put it there."""
+        self._seen = self._text(self._clean(self._place.read()))
+        return self._judged(self._seen)
+
+    def holds(self, token: str) -> bool:
+        """Whether this token is there, as far as that can be told. Never raises."""
+        try:
+            return self._text(self._clean(self._place.read())) == token
+        except OutputError:
+            return False
+
+    def prove_writable(self, key: IssuedKey) -> None:
+        """Try everything that `write` needs for a key of this size. Raises OutputError."""
+        self._place.change(lambda content: self._rendered(content, key), only_try=True)
+
+    def write(self, key: IssuedKey) -> bool:
+        """Whether anything had to change. Raises OutputError; the old content is then whole."""
+        if not self._place.change(lambda content: self._rendered(content, key)):
+            return False
+        if self.is_kept and not self.holds(key.token):
+            raise changed(str(self))
+        self._seen = key.token
+        return True
+
+    def remove(self) -> bool:
+        """Take the token away; whether there was anything to take. Raises OutputError."""
+        return self._place.change(self._erased)
+
+    def _rendered(self, raw: bytes, key: IssuedKey) -> bytes:
+        content = self._as_seen(raw, key.token)
+        try:
+            rendered = self.form.render(content, key)
+            if self.form.token(rendered) != key.token or len(rendered) > LIMIT:
+                raise ValueError("the token would not be read back from it")
+        except ValueError as error:
+            raise self._foreign(str(error)) from None
+        return rendered
+
+    def _erased(self, raw: bytes) -> bytes | None:
+        return self.form.erase(self._as_seen(raw))
+
+    def _as_seen(self, raw: bytes, token: str = "") -> bytes:
+        """The content, if nobody has put something else in the token's place since it was looked at."""
+        content = self._clean(raw)
+        text = self._text(content)
+        if self._seen is None:
+            self._judged(text)
+        elif text not in ("", token, self._seen):
+            raise changed(str(self))
+        return content
+
+    def _judged(self, text: str) -> str:
+        if not text:
             return ""
-        kind = tokens.read_claims(token).kind
+        kind = tokens.read_claims(text).kind
         if kind is tokens.Kind.API_KEY:
-            return token
+            return text
         if kind is tokens.Kind.LOGIN:
             log.warning(
                 "login-token",
@@ -85,63 +154,33 @@ class Output:
                 "hours), not an API token; it counts as none",
             )
             return ""
-        what = "a JWT that ChirpStack did not make" if kind is tokens.Kind.OTHER_JWT else (
-            "no token (three parts joined by dots); is it the server's signing secret?"
-        )  # fmt: skip
-        raise self._foreign(f"it holds {what}")
+        if kind is tokens.Kind.OTHER_JWT:
+            raise self._foreign("it holds a JWT that ChirpStack did not make")
+        if _PLACEHOLDER.fullmatch(text):
+            raise OutputError(
+                f"{self.form.variable}: {self} holds a placeholder in the token's place, not a token",
+                "remove the placeholder, so that nothing is there, and run the job again",
+            )
+        raise self._foreign("it holds no token (three parts joined by dots); is it the server's signing secret?")
 
-    def prove_writable(self, key: IssuedKey) -> None:
-        """Try everything that `write` needs for a key of this size. Raises OutputError."""
-        if not self.is_stdout:
-            files.prove_writable(self._target(), self._rendered(self._content(), key), self._mode)
+    def _text(self, content: bytes) -> str:
+        try:
+            text = self.form.token(content)
+        except ValueError as error:
+            raise self._foreign(str(error)) from None
+        log.hide(text)
+        return text
 
-    def write(self, key: IssuedKey) -> bool:
-        """Whether anything had to change. Raises OutputError; the old content is then whole."""
-        if self.is_stdout:
-            try:
-                sys.stdout.write(self.form.render(b"", key).decode())
-                sys.stdout.flush()
-            except OSError as error:
-                # What is left in the buffer would fail once more at the end, and Python would exit with 120.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                raise OutputError(
-                    f"{self.form.variable}: standard output cannot be written: {error.strerror}",
-                    "whoever reads it must read to the end",
-                ) from error
-            return True
-        content = self._content()
-        wanted = self._rendered(content, key)
-        if wanted == content:
-            files.tidy(self._target())
-            return False
-        files.write(self._target(), wanted, self._mode)
-        return True
-
-    def remove(self) -> bool:
-        """Take the token away; whether there was anything to take. Raises OutputError."""
-        if self.is_stdout or not (content := self._content()):
-            return False
-        rest = self.form.erase(files.without_padding(content))
-        if rest == content:
-            return False
-        if rest is None:
-            files.remove(self._target())
-        else:
-            files.write(self._target(), rest, self._mode)
-        return True
-
-    def _rendered(self, content: bytes, key: IssuedKey) -> bytes:
-        rendered = self.form.render(files.without_padding(content), key)
-        if self.form.token(rendered) != key.token:
-            raise self._foreign("the token would not be read back from it")
-        return rendered
-
-    def _content(self) -> bytes:
-        return files.read(self._target(), self.form.variable)
-
-    def _target(self) -> str:
-        # A user may keep the `.env` elsewhere; a token file is ours, and a link in its place is none of our making.
-        return os.path.realpath(self.path) if self.form.is_users_own else self.path
+    def _clean(self, raw: bytes) -> bytes:
+        """Without the NULs that a killed rewrite in place has left at the end: no text ends with them, and none in
+        UTF-8 has any."""
+        content = raw.rstrip(b"\0")
+        if b"\0" in content or content.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise OutputError(
+                f"{self.form.variable}: {self} is in UTF-16 or another encoding that the token cannot be added to",
+                "save it as UTF-8 (in PowerShell: Set-Content -Encoding utf8, not >)",
+            )
+        return content
 
     def _foreign(self, reason: str) -> OutputError:
         return OutputError(

@@ -1,5 +1,6 @@
 """JSON_FILE: the token and where it belongs, for a program."""
 
+import codecs
 import json
 from dataclasses import asdict
 
@@ -11,7 +12,7 @@ class JsonFile(Format):
     default_mode = 0o644
 
     def token(self, content: bytes) -> str:
-        if not content.strip():
+        if not content.removeprefix(codecs.BOM_UTF8).strip():
             return ""
         try:
             found = json.loads(content)
@@ -23,7 +24,8 @@ class JsonFile(Format):
         return token.strip()
 
     def render(self, content: bytes, key: IssuedKey) -> bytes:
-        return (json.dumps(asdict(key), indent=2, ensure_ascii=False) + "\n").encode()
+        fields = asdict(key) | {"scope_id": key.scope_id or None}
+        return (json.dumps(fields, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
     def erase(self, content: bytes) -> bytes | None:
         return None

@@ -1,0 +1,88 @@
+"""What to say when the operating system refuses a file: what was seen there, and what usually helps."""
+
+import errno
+import os
+import stat
+
+from init_job.errors import OutputError
+from init_job.outputs.paths import reach
+
+_READ, _WRITE, _ENTER = 4, 2, 1
+
+
+def explained(path: str, variable: str, action: str, error: OSError) -> OutputError:
+    """`action` is what cannot be done: "read" or "written"."""
+    folder = os.path.dirname(path) or "."
+    seen = [f"{one} belongs to {_owner(info)}" for one, info in ((path, _look(path)), (folder, _look(folder))) if info]
+    job = f"the job runs as uid {os.geteuid()}, gid {os.getegid()}"
+    hints = {
+        errno.EROFS: "the volume is mounted read-only: remove `:ro`, or mount a volume there",
+        errno.ENOSPC: "free some space on the volume",
+        errno.EDQUOT: "free some space on the volume",
+    }
+    is_permission = error.errno in (errno.EACCES, errno.EPERM)
+    hint = _permission_hint(path, folder, action) if is_permission else hints.get(error.errno or 0)
+    return OutputError(
+        f"{variable}: {path} cannot be {action}: {error.strerror or error} ({'; '.join([job, *seen])})",
+        hint or f"check {folder} and its file system",
+    )
+
+
+def _permission_hint(path: str, folder: str, action: str) -> str:
+    file, around = _look(path), _look(folder)
+    if around and not _may(around, _ENTER):
+        return _let(action, folder, around, "rx" if action == "read" else "wx")
+    if file and action == "read" and not _may(file, _READ):
+        return _let(action, path, file, "r")
+    if file and around and not _may(file, _WRITE) and action != "read":
+        if _is_mounted(path):
+            return _let(action, path, file, "rw") + "; the file on the host is meant, not its folder"
+        if around.st_mode & stat.S_ISVTX and os.geteuid() not in (file.st_uid, around.st_uid):
+            return f"in a sticky folder only its owner may replace {path}: remove it, or {_as_owner(file)}"
+    if around and action != "read" and not _may(around, _WRITE):
+        return _let(action, folder, around, "wx")
+    return (
+        "owner and mode allow it, so something else does not: SELinux (mount with `:z`), an immutable file (lsattr), or "
+        "an engine whose users have other numbers on the host (rootless, userns-remap)"
+    )
+
+
+def _let(action: str, what: str, info: os.stat_result, bits: str) -> str:
+    do = "read it" if action == "read" else "write there"
+    if action == "read":
+        return f"let the job's user {do}: {_as_owner(info)}, or chmod o+{bits} {what}"
+    return f"let the job's user {do}: chown {os.geteuid()}:{os.getegid()} {what}, or {_as_owner(info)}"
+
+
+def _as_owner(info: os.stat_result) -> str:
+    return f'run the job as its owner (user: "{info.st_uid}:{info.st_gid}")'
+
+
+def _owner(info: os.stat_result) -> str:
+    return f"uid {info.st_uid}, gid {info.st_gid}, mode {stat.S_IMODE(info.st_mode):04o}"
+
+
+def _may(info: os.stat_result, what: int) -> bool:
+    """By owner and mode alone, which is what a user can see."""
+    if os.geteuid() == 0:
+        return True
+    if info.st_uid == os.geteuid():
+        return bool(info.st_mode >> 6 & what)
+    if info.st_gid in (os.getegid(), *os.getgroups()):
+        return bool(info.st_mode >> 3 & what)
+    return bool(info.st_mode & what)
+
+
+def _look(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def _is_mounted(path: str) -> bool:
+    try:
+        with reach(path, follow=True) as entry:
+            return entry.is_mounted
+    except (OSError, OutputError):
+        return False

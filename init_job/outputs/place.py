@@ -1,0 +1,79 @@
+"""Where an output's bytes are kept, and standard output, where nothing is kept."""
+
+import os
+import select
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from init_job.errors import OutputError
+
+Edit = Callable[[bytes], bytes | None]
+"""From what is there (nothing: empty) to what shall be there; None: nothing. Pure, and called anew for each change."""
+
+
+class Place(ABC):
+    memory = ""
+    """The path of the state file of a job that has its outputs here; empty: nothing can be remembered here."""
+    is_kept = True
+    """What is written can be read again."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """As a person would name it."""
+
+    @abstractmethod
+    def read(self, anyones: bool = False) -> bytes:
+        """What is there; `anyones`: whoever has put it there. Raises OutputError."""
+
+    @abstractmethod
+    def change(self, edit: Edit, only_try: bool = False) -> bool:
+        """Whether anything has to change; `only_try`: all but the last step, and leave no trace. Raises OutputError;
+        what was there before is then whole."""
+
+
+class StandardOutput(Place):
+    is_kept = False
+
+    def __init__(self, variable: str) -> None:
+        self._variable = variable
+
+    def __str__(self) -> str:
+        return "standard output"
+
+    def read(self, anyones: bool = False) -> bytes:
+        return b""
+
+    def change(self, edit: Edit, only_try: bool = False) -> bool:
+        content = edit(b"")
+        if not content:
+            return False
+        if sys.stdout is None:  # so Python says that it was closed from the start
+            raise self._error("it is closed")
+        try:
+            if only_try:
+                _prove(sys.stdout.fileno())
+            else:
+                sys.stdout.write(content.decode())
+                sys.stdout.flush()
+        except (OSError, ValueError) as error:
+            if not only_try:
+                # What is left in the buffer would fail once more at the end, and Python would exit with 120.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise self._error(getattr(error, "strerror", "") or "it is closed") from error
+        return True
+
+    def _error(self, reason: str) -> OutputError:
+        return OutputError(
+            f"{self._variable}: standard output cannot be written: {reason}", "whoever reads it must read to the end"
+        )
+
+
+def _prove(fd: int) -> None:
+    """Raises OSError. Nothing is written, and yet a full or a read-only device says so; a pipe says that its reader is
+    gone."""
+    os.write(fd, b"")
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    if any(event & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, event in poll.poll(0)):
+        raise BrokenPipeError(0, "nobody reads it")
