@@ -19,7 +19,7 @@ def check(settings: Settings) -> str:
     job = Job(settings, may_change=False)
     with job.remembering():
         texts = {text: str(output) for output in reversed(job.outputs) if (text := output.text())}
-        empty = [str(output) for output in job.outputs if not output.is_stdout and not output.text()]
+        empty = [str(output) for output in job.outputs if output.is_kept and not output.text()]
         if empty or not texts:
             raise TokenError(f"there is no token in {', '.join(empty) or 'standard output'}", _MEND)
         if len(texts) > 1:

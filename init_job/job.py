@@ -65,7 +65,7 @@ class Job:
     @contextlib.contextmanager
     def remembering(self) -> Iterator[None]:
         """The state file: locked for this job, or only looked at."""
-        path = next((state.path_beside(output.path) for output in self.outputs if not output.is_stdout), "")
+        path = next((output.memory for output in self.outputs if output.memory), "")
         if not path or not self.may_change:
             self.memory = StateFile(state.peek(path) if path else State())
             yield
@@ -81,7 +81,7 @@ class Job:
                 claims = read_claims(token)
                 found.setdefault(token, SavedToken(token, claims.key_id, str(output)))
                 self._likely_api = claims.api
-            elif not output.is_stdout:
+            elif output.is_kept:
                 self.lacking.append(str(output))
         return list(found.values())
 

@@ -1,12 +1,11 @@
 """The state file: which key this job made, what it was about to do when it was killed, and the lock.
 
-`.NAME.state` beside the first output file, without any secret in it:
+`.NAME.state` beside the first output file (`.NAME.VAR.state` for a variable in a `.env`), without any secret in it:
 `{"format": 2, "key": {…} or null, "left": [{…}, …], "intent": {…} or null}` on one line.
 """
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import stat
@@ -15,9 +14,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import TypeVar, get_origin
 
-from init_job import log, signals
-from init_job.errors import NotReady
-from init_job.outputs import files
+from init_job import log
+from init_job.errors import NotReady, OutputError
+from init_job.outputs import disk
+from init_job.outputs.paths import close, lock, reach
 
 _FORMAT = 2
 
@@ -85,7 +85,7 @@ class StateFile:
         if self.is_kept:
             # An empty file is removed in the end.
             content = json.dumps({"format": _FORMAT, **asdict(state)}) + "\n" if state != State() else ""
-            files.overwrite(self._fd, content.encode())
+            disk.overwrite(self._fd, content.encode())
 
     def save_if_possible(self, state: State) -> None:
         """Where the token is on disk, or nothing has happened: there it is no reason to fail."""
@@ -97,28 +97,28 @@ class StateFile:
             log.warning("no-state", f"the state file cannot be written: {error.strerror}")
 
 
-def path_beside(output: str) -> str:
-    """Where the state of the job that writes this output is."""
-    folder, name = os.path.split(output)
-    return os.path.join(folder, f".{name}.state")
-
-
 def peek(path: str) -> State:
     """What is remembered, without lock or trace."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
+        with reach(path) as entry:
+            if entry.info is None or not stat.S_ISREG(entry.info.st_mode):
+                return State()
+            if entry.is_in_doubt(wherever=True):
+                log.warning("foreign-state", f"{path} belongs to uid {entry.info.st_uid}, not to this job: ignored")
+                return State()
+            fd = entry.open(os.O_RDONLY)
+    except (OSError, OutputError):
         return State()
     try:
         return _read(fd, path)
     finally:
-        with contextlib.suppress(OSError):
-            os.close(fd)
+        close(fd)
 
 
 @contextlib.contextmanager
 def locked(path: str, patience: float) -> Iterator[StateFile]:
-    """The state file, for this job alone. Waits up to `patience` seconds for another job; raises NotReady then.
+    """The state file, for this job alone. Waits up to `patience` seconds for another job; raises NotReady then, and
+    OutputError when the file is somebody else's: what it says decides which keys are deleted.
 
     Where no file can be made, or there are no locks, one line says so and the run goes on without.
     """
@@ -141,62 +141,51 @@ def locked(path: str, patience: float) -> Iterator[StateFile]:
         with contextlib.suppress(OSError):
             if os.fstat(fd).st_size == 0:
                 os.unlink(path)
-        with contextlib.suppress(OSError):
-            os.close(fd)
+        close(fd)
 
 
 def _open_locked(path: str, patience: float) -> int:
+    deadline = time.monotonic() + patience
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
-        try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
+        with reach(path) as entry:
+            entry.need_no_doubt(wherever=True)
+            if entry.info is None:
+                with contextlib.suppress(FileExistsError):
+                    close(entry.open(os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+                continue
+            if not stat.S_ISREG(entry.info.st_mode):
                 raise OSError(errno.EINVAL, "it is no plain file")
-            _lock(fd, path, patience)
-            # The job before us may have removed the file while we waited for it.
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(fd), os.lstat(path)):
+            fd = entry.open(os.O_RDWR)
+            try:
+                _lock(fd, path, deadline - time.monotonic())
+                # The job before us may have removed the file while we waited for it.
+                if entry.is_still_there():
                     return fd
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)
+            except BaseException:
+                close(fd)
+                raise
+            close(fd)
 
 
 def _lock(fd: int, path: str, patience: float) -> None:
-    deadline = time.monotonic() + patience
-    is_told = False
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise NotReady(
-                    f"another job has held {path} for all of WAIT_TIMEOUT",
-                    "look at that job's log, or give each job an output of its own",
-                ) from None
-        except OSError as error:
-            log.warning(
-                "no-lock", f"{path} cannot be locked ({error.strerror}): do not run two jobs at once on this volume"
-            )
-            return
-        if not is_told:
-            log.info("locked", f"another job holds {path}: waiting for it")
-            is_told = True
-        signals.sleep(0.1)
+    try:
+        is_locked = lock(fd, path, patience)
+    except OSError as error:
+        log.warning(
+            "no-lock", f"{path} cannot be locked ({error.strerror}): do not run two jobs at once on this volume"
+        )
+        return
+    if not is_locked:
+        raise NotReady(
+            f"another job has held {path} for all of WAIT_TIMEOUT",
+            "look at that job's log, or give each job an output of its own",
+        )
 
 
 def _read(fd: int, path: str) -> State:
-    """Never raises: a state that cannot be trusted is none, and the server is asked for everything."""
+    """Never raises: a state that cannot be read is none, and the server is asked for everything."""
     try:
-        info = os.fstat(fd)
-        if info.st_uid not in (os.geteuid(), 0):
-            log.warning(
-                "foreign-state",
-                f"{path} belongs to uid {info.st_uid}, not to this job: ignored; remove it if it is a leftover",
-            )
-            return State()
-        line = os.pread(fd, 1 << 24, 0).partition(b"\n")[0]
+        line = disk.read_whole(fd).partition(b"\n")[0]
         return _parse(json.loads(line)) if line else State()
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         log.warning("bad-state", f"{path} cannot be read (damaged, or made by a later version): ignored")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from init_job.state import path_beside
 from tests.simulator import Request, Response, Simulator
 from tests.support import PASSWORD, jwt, run_job
 from tests.test_cli import NAME, Site
@@ -153,7 +152,7 @@ def test_rotate_leaves_a_young_key_alone(chirpstack: Simulator, site: Site) -> N
     assert site.token == before
     assert len(chirpstack.requests) == 1
 
-    path = Path(path_beside(str(site.token_file)))
+    path = site.token_file.with_name(f".{site.token_file.name}.state")
     state = json.loads(path.read_text())
     state["key"]["created"] = "2020-01-01T00:00:00+00:00"
     path.write_text(json.dumps(state))

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from init_job.errors import OutputError
-from init_job.outputs import files
 from init_job.outputs.env_file import EnvFile
 from init_job.outputs.interface import IssuedKey, Output
 from init_job.outputs.json_file import JsonFile
@@ -70,7 +69,7 @@ def test_a_token_file_is_the_token_and_a_newline() -> None:
 
 def test_a_json_file_is_an_object() -> None:
     rendered = JsonFile().render(b"", KEY)
-    assert json.loads(rendered) == KEY.__dict__
+    assert json.loads(rendered) == KEY.__dict__ | {"scope_id": None}
     assert JsonFile().token(rendered) == TOKEN
 
 
@@ -172,7 +171,7 @@ def test_an_error_names_the_path_the_reason_and_the_user(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(OutputError) as error:
-        files.write(str(tmp_path / "token"), b"x", 0o644)
+        output(tmp_path / "token").write(KEY)
     assert str(tmp_path / "token") in str(error.value)
     assert f"Permission denied (the job runs as uid {os.geteuid()}" in str(error.value)
     assert "chown" in error.value.hint

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from init_job import state
-from init_job.errors import NotReady
+from init_job.errors import NotReady, OutputError
 from init_job.state import Intent, MadeKey, State
 from tests.support import needs_mounts
 
@@ -19,12 +19,7 @@ INTENT = Intent("grafana", "admin", "http://x", ("a", "b"), ("a",))
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    return state.path_beside(str(tmp_path / "token"))
-
-
-def test_the_state_file_is_beside_the_output() -> None:
-    assert state.path_beside("/shared/token") == "/shared/.token.state"
-    assert state.path_beside("token") == ".token.state"
+    return str(tmp_path / ".token.state")
 
 
 @pytest.mark.parametrize("remembered", [State(MADE, (OLD,), INTENT), State(MADE), State(None, (), INTENT)])
@@ -112,8 +107,13 @@ def test_on_a_volume_that_is_read_only_now_what_was_saved_is_still_known(tmp_pat
     """So that a run with nothing to do goes on working there."""
     script = (
         "import os, subprocess, sys; from init_job import state\n"
+<<<<<<< HEAD
         "path = state.path_beside(sys.argv[1] + '/token')\n"
         "with state.locked(path, 0) as file: file.save(state.State(intent=state.Intent('n', 's', 'u', ('a',), ())))\n"
+=======
+        "path = sys.argv[1] + '/.token.state'\n"
+        "with state.locked(path, 0) as file: file.save(state.State(None, state.Intent('n', 's', 'u', ('a',), ())))\n"
+>>>>>>> 749d895 (State file: somebody else's is refused before its lock is waited for)
         "subprocess.run(['mount', '-o', 'remount,ro', sys.argv[1]], check=True)\n"
         "with state.locked(path, 0) as file: print(file.state.intent.name, file.is_kept)\n"
     )
@@ -126,13 +126,37 @@ def test_on_a_volume_that_is_read_only_now_what_was_saved_is_still_known(tmp_pat
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_a_state_file_of_somebody_else_is_ignored(path: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_state_file_of_somebody_else_is_refused_and_stays_as_it_is(path: str) -> None:
+    with state.locked(path, 0) as file:
+        file.save(State(None, INTENT))
+    before = Path(path).read_bytes()
+    os.chown(path, 12345, 12345)
+    with open(path, "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # nobody waits for it
+        with pytest.raises(OutputError, match="belongs to uid 12345"), state.locked(path, 60):
+            pass
+    assert Path(path).read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_whoever_only_looks_leaves_a_state_file_of_somebody_else_out_of_account(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with state.locked(path, 0) as file:
         file.save(State(None, (), INTENT))
     os.chown(path, 12345, 12345)
-    with state.locked(path, 0) as file:
-        assert file.state == State()
+    assert state.peek(path) == State()
     assert "belongs to uid 12345" in caplog.text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_the_owner_of_the_folder_may_have_made_the_state_file(path: str, tmp_path: Path) -> None:
+    with state.locked(path, 0) as file:
+        file.save(State(None, INTENT))
+    os.chown(path, 12345, 12345)
+    os.chown(tmp_path, 12345, 12345)
+    with state.locked(path, 0) as file:
+        assert file.state == State(None, INTENT)
 
 
 def test_a_second_job_waits_no_longer_than_it_has_patience(path: str) -> None:

@@ -13,6 +13,11 @@ _READ, _WRITE, _ENTER = 4, 2, 1
 def explained(path: str, variable: str, action: str, error: OSError) -> OutputError:
     """`action` is what cannot be done: "read" or "written"."""
     folder = os.path.dirname(path) or "."
+    if error.errno == errno.ENOENT and not _look(folder):
+        return OutputError(
+            f"{variable}: {path} cannot be {action}: there is no folder {folder}",
+            f"mount a volume at {folder}, or correct the path",
+        )
     seen = [f"{one} belongs to {_owner(info)}" for one, info in ((path, _look(path)), (folder, _look(folder))) if info]
     job = f"the job runs as uid {os.geteuid()}, gid {os.getegid()}"
     hints = {
@@ -31,27 +36,24 @@ def explained(path: str, variable: str, action: str, error: OSError) -> OutputEr
 def _permission_hint(path: str, folder: str, action: str) -> str:
     file, around = _look(path), _look(folder)
     if around and not _may(around, _ENTER):
-        return _let(action, folder, around, "rx" if action == "read" else "wx")
-    if file and action == "read" and not _may(file, _READ):
-        return _let(action, path, file, "r")
-    if file and around and not _may(file, _WRITE) and action != "read":
+        return _hand_over(folder, around)
+    if action == "read" and file and not _may(file, _READ):
+        return f"{_as_owner(file)}, or let others read it: chmod o+r {path}"
+    if action == "written" and file and not _may(file, _WRITE):
         if _is_mounted(path):
-            return _let(action, path, file, "rw") + "; the file on the host is meant, not its folder"
-        if around.st_mode & stat.S_ISVTX and os.geteuid() not in (file.st_uid, around.st_uid):
-            return f"in a sticky folder only its owner may replace {path}: remove it, or {_as_owner(file)}"
-    if around and action != "read" and not _may(around, _WRITE):
-        return _let(action, folder, around, "wx")
+            return _hand_over(path, file) + "; the file on the host is meant, not its folder"
+        if around and around.st_mode & stat.S_ISVTX and os.geteuid() not in (file.st_uid, around.st_uid):
+            return f"{path} can be replaced by its owner only (its folder is sticky): {_as_owner(file)}, or remove it"
+    if action == "written" and around and not _may(around, _WRITE):
+        return _hand_over(folder, around)
     return (
-        "owner and mode allow it, so something else does not: SELinux (mount with `:z`), an immutable file (lsattr), or "
-        "an engine whose users have other numbers on the host (rootless, userns-remap)"
+        "owner and mode allow it, so something else does not: SELinux (mount with `:z`), an immutable file (lsattr), "
+        "or users who have other numbers on the host (rootless engines, userns-remap: chown it to those)"
     )
 
 
-def _let(action: str, what: str, info: os.stat_result, bits: str) -> str:
-    do = "read it" if action == "read" else "write there"
-    if action == "read":
-        return f"let the job's user {do}: {_as_owner(info)}, or chmod o+{bits} {what}"
-    return f"let the job's user {do}: chown {os.geteuid()}:{os.getegid()} {what}, or {_as_owner(info)}"
+def _hand_over(what: str, info: os.stat_result) -> str:
+    return f"let the job's user write there: chown {os.geteuid()}:{os.getegid()} {what}, or {_as_owner(info)}"
 
 
 def _as_owner(info: os.stat_result) -> str:

@@ -8,35 +8,29 @@ folder is closed) it is rewritten in place. Every OSError becomes an OutputError
 import contextlib
 import errno
 import os
-import re
 import stat
 from collections.abc import Iterator
 
 from init_job import log
 from init_job.errors import OutputError
-from init_job.outputs import paths
+from init_job.outputs import disk, paths
 from init_job.outputs.explain import explained
 from init_job.outputs.paths import Entry, reach
 from init_job.outputs.place import Edit, Place
 
-LIMIT = 1 << 20
-"""Bytes. No file of this job's is larger, and a neighbour's may be endless."""
 _LOCK_PATIENCE = 10.0  # seconds; jobs hold the lock of a `.env` for one write
 _IN_PLACE_INSTEAD = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
 
 
 class File(Place):
-    """`mode` and `variable` are for a new file and for messages. `is_users_own`: a `.env`, which may be a link, and
-    which others change as well (jobs with a variable each): so it is locked while it is read and changed."""
-
-    def __init__(
-        self, path: str, variable: str, mode: int, is_mode_asked: bool = False, is_users_own: bool = False, part: str = ""
-    ) -> None:
+    def __init__(self, path: str, variable: str, default_mode: int, mode: int = -1, part: str = "") -> None:
+        """The modes are for a new file; `mode` is what the user asks for, if anything. `part`: the rest of the file is
+        the user's. So it may be a link, and it is locked while it is read and changed, because others change it too."""
         self._path = path
         self._variable = variable
-        self._mode = mode
-        self._is_mode_asked = is_mode_asked
-        self._is_users_own = is_users_own
+        self._mode = default_mode if mode < 0 else mode
+        self._is_mode_asked = mode >= 0
+        self._is_users_own = bool(part)
         folder, name = os.path.split(path)
         self.memory = os.path.join(folder, f".{name}{part and '.'}{part}.state")
         self._has_warned = False
@@ -66,14 +60,14 @@ class File(Place):
             content = self._content(fd) if fd >= 0 else b""
             wanted = edit(content)
             if not only_try:
-                _tidy(entry)
+                disk.tidy(entry.folder, entry.name)
             if wanted == content or (wanted is None and fd < 0):
                 return False
             try:
                 if fd >= 0 and (entry.is_mounted or os.fstat(fd).st_nlink > 1 or _is_immutable(refused)):
                     is_done = False  # it cannot be renamed over, or a second name would keep the old content
                 elif wanted is None:
-                    is_done = only_try or _remove(entry)
+                    is_done = only_try or self._remove(entry)
                 else:
                     is_done = self._replace(entry, fd, wanted, only_try)
             except OSError as error:
@@ -83,7 +77,7 @@ class File(Place):
             if not is_done and refused:
                 raise refused
             if not is_done and not only_try:
-                _write_in_place(fd, content, wanted or b"")
+                disk.write_in_place(fd, content, wanted or b"")
             return True
 
     @contextlib.contextmanager
@@ -95,7 +89,7 @@ class File(Place):
                 if entry.info is None and makes:
                     with contextlib.suppress(FileExistsError):
                         paths.close(self._made(entry, self._mode))
-                        _sync_folder(entry)
+                        disk.sync_folder(entry.folder)
                     continue
                 if entry.info is None:
                     yield entry, -1, None
@@ -114,7 +108,7 @@ class File(Place):
 
     def _lock(self, fd: int) -> None:
         try:
-            is_locked = paths.lock(fd, _LOCK_PATIENCE)
+            is_locked = paths.lock(fd, self._path, _LOCK_PATIENCE)
         except OSError:
             return  # a file system without locks, which the state file has told
         if not is_locked:
@@ -127,7 +121,7 @@ class File(Place):
         that the user has asked for."""
         fd = os.open(entry.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=entry.folder)
         try:
-            _set_mode(fd, mode)
+            disk.set_mode(fd, mode)
             came_out = stat.S_IMODE(os.fstat(fd).st_mode)
             if self._is_mode_asked and came_out & ~mode:
                 raise OutputError(
@@ -137,7 +131,7 @@ class File(Place):
                 )
         except BaseException:
             paths.close(fd)
-            _unlink(entry)
+            disk.unlink(entry.folder, entry.name)
             raise
         return fd
 
@@ -149,10 +143,10 @@ class File(Place):
         fd = self._made(staged, self._mode) if old < 0 else staged.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             try:
-                if old >= 0 and not _carries_the_same(fd, old):
-                    _unlink(staged)
+                if old >= 0 and not disk.carries_the_same(fd, old):
+                    disk.unlink(entry.folder, name)
                     return False
-                overwrite(fd, content)
+                disk.overwrite(fd, content)
             finally:
                 os.close(fd)
             if only_try:
@@ -162,14 +156,19 @@ class File(Place):
                 raise paths.changed(entry.path)
             os.rename(name, entry.name, src_dir_fd=entry.folder, dst_dir_fd=entry.folder)
         except BaseException:
-            _unlink(staged)
+            disk.unlink(entry.folder, name)
             raise
-        _sync_folder(entry)
+        disk.sync_folder(entry.folder)
+        return True
+
+    def _remove(self, entry: Entry) -> bool:
+        os.unlink(entry.name, dir_fd=entry.folder)
+        disk.sync_folder(entry.folder)
         return True
 
     def _content(self, fd: int) -> bytes:
-        content = read_whole(fd)
-        if len(content) > LIMIT:
+        content = disk.read_whole(fd)
+        if len(content) > disk.LIMIT:
             raise OutputError(
                 f"{self._variable}: {self._path} is larger than 1 MiB, so it is no file of this job's",
                 "name another file",
@@ -207,54 +206,6 @@ class File(Place):
             raise explained(self._path, self._variable, action, error) from error
 
 
-def _set_mode(fd: int, mode: int) -> None:
-    """SMB, exFAT and some of FUSE have no modes."""
-    try:
-        os.fchmod(fd, mode)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise
-
-
-def read_whole(fd: int) -> bytes:
-    """Of a file that is larger than LIMIT, a little more than LIMIT."""
-    content = b""
-    while len(content) <= LIMIT and (part := os.pread(fd, LIMIT + 1 - len(content), len(content))):
-        content += part
-    return content
-
-
-def overwrite(fd: int, content: bytes) -> None:
-    """The content of an open file, in place: at every moment it is the old or the new, perhaps with NULs behind it.
-    The space is taken before the first old byte goes. Raises OSError."""
-    size = os.fstat(fd).st_size
-    if size > 2 * LIMIT:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))  # it has grown since it was read
-    if len(content) > size:
-        try:
-            os.posix_fallocate(fd, 0, len(content))
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                # A file system may have grown the file before it noticed.
-                os.ftruncate(fd, size)
-                raise
-    padded = content.ljust(size, b"\0") if content else b""
-    done = 0
-    while done < len(padded):
-        done += os.pwrite(fd, padded[done:], done)
-    os.ftruncate(fd, len(content))
-    os.fsync(fd)
-
-
-def _write_in_place(fd: int, old: bytes, content: bytes) -> None:
-    try:
-        overwrite(fd, content)
-    except OSError:
-        with contextlib.suppress(OSError):
-            overwrite(fd, old)
-        raise
-
-
 def _is_immutable(refused: OSError | None) -> bool:
     """Where owner and mode are in the way, the answer is EACCES."""
     return refused is not None and refused.errno == errno.EPERM
@@ -268,71 +219,3 @@ def _open(entry: Entry) -> tuple[int, OSError | None]:
         if error.errno not in _IN_PLACE_INSTEAD:
             raise
         return entry.open(os.O_RDONLY), error
-
-
-def _carries_the_same(new: int, old: int) -> bool:
-    """Give the new file the old one's owner, mode, ACL and other extended attributes; whether it has all of them now."""
-    with contextlib.suppress(OSError):
-        info, wanted = os.fstat(old), _attributes(old)
-        with contextlib.suppress(OSError):
-            os.fchown(new, info.st_uid, info.st_gid)
-        # A folder's default ACL may have given it more than the old one has.
-        for name in _attributes(new).keys() - wanted.keys():
-            os.removexattr(new, name)
-        for name, value in wanted.items():
-            if _attributes(new).get(name) != value:
-                os.setxattr(new, name, value)
-        with contextlib.suppress(OSError):
-            os.fchmod(new, stat.S_IMODE(info.st_mode))
-        has = os.fstat(new)
-        same = (has.st_mode, has.st_uid, has.st_gid) == (info.st_mode, info.st_uid, info.st_gid)
-        return same and _attributes(new) == wanted
-    return False
-
-
-def _attributes(fd: int) -> dict[str, bytes]:
-    try:
-        return {name: os.getxattr(fd, name) for name in os.listxattr(fd)}
-    except OSError as error:
-        if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS):
-            return {}
-        raise
-
-
-def _tidy(entry: Entry) -> None:
-    """Remove what a killed run has left beside the file."""
-    left = re.compile(rf"\.{re.escape(entry.name)}\.([0-9a-f]{{8}}\.)?tmp")
-    with contextlib.suppress(OSError):
-        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=entry.folder)
-        try:
-            names = os.listdir(fd)
-        finally:
-            os.close(fd)
-        for name in filter(left.fullmatch, names):
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=entry.folder)
-
-
-def _remove(entry: Entry) -> bool:
-    os.unlink(entry.name, dir_fd=entry.folder)
-    _sync_folder(entry)
-    return True
-
-
-def _unlink(entry: Entry) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(entry.name, dir_fd=entry.folder)
-
-
-def _sync_folder(entry: Entry) -> None:
-    try:
-        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=entry.folder)
-    except PermissionError:
-        return  # it may be written and not read: nothing can sync it
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system without it
-            raise
-    finally:
-        os.close(fd)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from init_job import log, tokens
 from init_job.errors import OutputError
-from init_job.outputs.files import LIMIT, File
+from init_job.outputs.disk import LIMIT
+from init_job.outputs.files import File
 from init_job.outputs.paths import changed
 from init_job.outputs.place import StandardOutput
 
@@ -41,8 +42,7 @@ class Format(ABC):
     """The setting that names the file."""
     default_mode: int
     part = ""
-    """What of the file is ours, when the rest is the user's: the name of a variable. Such a file may be a symbolic link,
-    and other jobs may have other parts of it."""
+    """What of the file is ours, when the rest is the user's: a variable's name. Other jobs may have other parts."""
 
     @abstractmethod
     def token(self, content: bytes) -> str:
@@ -65,7 +65,7 @@ class Output:
         self._place = (
             StandardOutput(form.variable)
             if path == "-"
-            else File(path, form.variable, form.default_mode if mode < 0 else mode, mode >= 0, form.part)
+            else File(path, form.variable, form.default_mode, mode, form.part)
         )
         self._seen: str | None = None
         """What stood in the token's place when somebody decided what to do about it."""
@@ -84,7 +84,7 @@ class Output:
         return self._place.is_kept
 
     def text(self) -> str:
-        """Whatever stands in the token's place, and whoever wrote it; nothing on standard output. Raises OutputError."""
+        """Whatever stands in the token's place, whoever wrote it. Raises OutputError."""
         self._seen = self._text(self._clean(self._place.read(anyones=True)))
         return self._seen
 
@@ -109,7 +109,7 @@ class Output:
         """Whether anything had to change. Raises OutputError; the old content is then whole."""
         if not self._place.change(lambda content: self._rendered(content, key)):
             return False
-        if self.is_kept and not self.holds(key.token):
+        if self.is_kept and self._text(self._clean(self._place.read())) != key.token:
             raise changed(str(self))
         self._seen = key.token
         return True
@@ -157,9 +157,8 @@ class Output:
         if kind is tokens.Kind.OTHER_JWT:
             raise self._foreign("it holds a JWT that ChirpStack did not make")
         if _PLACEHOLDER.fullmatch(text):
-            raise OutputError(
-                f"{self.form.variable}: {self} holds a placeholder in the token's place, not a token",
-                "remove the placeholder, so that nothing is there, and run the job again",
+            raise self._foreign(
+                "it holds no token but a placeholder", "remove the placeholder, so that nothing is there, and run it again"
             )
         raise self._foreign("it holds no token (three parts joined by dots); is it the server's signing secret?")
 
@@ -176,14 +175,11 @@ class Output:
         UTF-8 has any."""
         content = raw.rstrip(b"\0")
         if b"\0" in content or content.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise OutputError(
-                f"{self.form.variable}: {self} is in UTF-16 or another encoding that the token cannot be added to",
-                "save it as UTF-8 (in PowerShell: Set-Content -Encoding utf8, not >)",
+            raise self._foreign(
+                "it holds no text in UTF-8, so no token either; is it UTF-16?",
+                "save it as UTF-8 (PowerShell: Set-Content -Encoding utf8, not >), or move it away",
             )
         return content
 
-    def _foreign(self, reason: str) -> OutputError:
-        return OutputError(
-            f"{self.form.variable}: {self} is not ours to overwrite: {reason}",
-            "move it away, or empty it if it is of no use",
-        )
+    def _foreign(self, reason: str, hint: str = "move it away, or empty it if it is of no use") -> OutputError:
+        return OutputError(f"{self.form.variable}: {self} is not ours to overwrite: {reason}", hint)

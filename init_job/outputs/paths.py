@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from init_job import signals
+from init_job import log, signals
 from init_job.errors import OutputError
 
 _MOST_LINKS = 40  # as Linux itself follows
@@ -40,19 +40,18 @@ class Entry:
         mount = _mount_id(self.fd)
         return bool(mount) and mount != _mount_id(self.folder)
 
-    @property
-    def is_in_doubt(self) -> bool:
-        """Somebody else may have put it there."""
+    def is_in_doubt(self, wherever: bool = False) -> bool:
+        """Somebody else may have put it there; or, `wherever` it is, may write it."""
         if self.info is None or self.name == "..":
             return False
         folder = os.fstat(self.folder)
-        others_may_write = folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        known = (os.geteuid(), 0, folder.st_uid)
-        return bool(others_may_write) and self.info.st_uid not in known and not self.is_mounted
+        if self.info.st_uid in (os.geteuid(), 0, folder.st_uid):
+            return False
+        return (wherever or bool(folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH))) and not self.is_mounted
 
-    def need_no_doubt(self) -> None:
+    def need_no_doubt(self, wherever: bool = False) -> None:
         """Raises OutputError, which names the owner."""
-        if self.info is not None and self.is_in_doubt:
+        if self.info is not None and self.is_in_doubt(wherever):
             raise _somebody_elses(self.path, self.info)
 
     def open(self, flags: int, mode: int = 0) -> int:
@@ -76,7 +75,7 @@ class Entry:
 @contextlib.contextmanager
 def reach(path: str, follow: bool = False) -> Iterator[Entry]:
     """The entry at the end of the path; `follow`: a link there stands for its target. Raises OSError, and OutputError
-    when there is no such folder, or a step on the way to it is somebody else's."""
+    when a step on the way to it is somebody else's."""
     with contextlib.ExitStack() as stack:
 
         def opened(name: str, folder: int | None = None) -> int:
@@ -92,7 +91,7 @@ def reach(path: str, follow: bool = False) -> Iterator[Entry]:
                 fd = opened(name, folder)
             except FileNotFoundError:
                 if left:
-                    raise _no_folder(path) from None
+                    raise
                 yield Entry(os.path.join(here, name), folder, name, -1, None)
                 return
             entry = Entry(os.path.join(here, name), folder, name, fd, info := os.fstat(fd))
@@ -132,17 +131,20 @@ def lives_in(folder: int) -> str:
     return "the container's own layer" if mount[4] == "/" and (kind in _LAYERS or mount[3] != "/") else ""
 
 
-def lock(fd: int, seconds: float) -> bool:
+def lock(fd: int, path: str, seconds: float) -> bool:
     """Whether the file is locked for this job now. Raises OSError where there are no locks."""
-    end = time.monotonic() + seconds
+    end, is_told = time.monotonic() + seconds, False
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            if time.monotonic() >= end:
+            if time.monotonic() > end:
                 return False
-            signals.sleep(min(0.1, seconds))
+        if not is_told:
+            log.info("locked", f"another job holds {path}: waiting for it")
+            is_told = True
+        signals.sleep(0.1)
 
 
 def close(fd: int) -> None:
@@ -168,18 +170,11 @@ def _mount_id(fd: int) -> str:
         return ""
 
 
-def _no_folder(path: str) -> OutputError:
-    folder = os.path.dirname(path) or "."
-    return OutputError(
-        f"{path} cannot be written: there is no folder {folder}", f"mount a volume at {folder}, or correct the path"
-    )
-
-
 def _somebody_elses(path: str, info: os.stat_result) -> OutputError:
     uid, gid = info.st_uid, info.st_gid
     kind = "a symbolic link" if stat.S_ISLNK(info.st_mode) else "a folder" if stat.S_ISDIR(info.st_mode) else "a file"
     return OutputError(
-        f"{path} is {kind} of uid {uid}, in a folder that others may write: whoever made it could read or replace the "
-        f"token (the job runs as uid {os.geteuid()})",
+        f"{path} ({kind}) belongs to uid {uid}, which is neither the job (uid {os.geteuid()}) nor root nor its "
+        "folder's owner, and could read or replace what is written there",
         f'remove it if it is a leftover; if it is meant to be there, run the job as its owner (user: "{uid}:{gid}")',
     )

@@ -16,9 +16,10 @@ from datetime import datetime, tzinfo
 from typing import Any, Self
 
 CHANGING = ("open", "pwrite", "write", "rename", "replace", "unlink", "link", "mkdir", "fsync", "ftruncate", "fchmod",
-            "fchown", "chmod", "chown", "posix_fallocate")  # fmt: skip
+            "fchown", "chmod", "chown", "posix_fallocate", "setxattr", "removexattr")  # fmt: skip
 """What can change a file, or brings a change to the disk."""
-ALL = (*CHANGING, "open to read", "close", "lstat", "stat", "fstat", "pread", "flock")
+ALL = (*CHANGING, "open to read", "close", "lstat", "stat", "fstat", "pread", "flock", "readlink", "listdir",
+       "listxattr", "getxattr")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ class _Shim:
 
     def _wrapped(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            path = self._path(args[0])
+            whole = self._whole(args[0], kwargs.get("dir_fd", kwargs.get("src_dir_fd")))
+            path = whole if (whole + "/").startswith(self._folder) else ""  # of our files only
             kind = "open to read" if name == "open" and not args[1] & os.O_CREAT else name
             counts = path and kind in self._hurt.calls
             number = self._count
@@ -99,17 +101,18 @@ class _Shim:
             finally:
                 if hit and self._hurt.signal_after:
                     os.kill(os.getpid(), self._hurt.signal_after)
-            if path and name == "open":
-                self._fds[result] = path
-            elif path and name == "close":
+            if name == "open":
+                self._fds[result] = whole
+            elif name == "close":
                 self._fds.pop(args[0], None)
             return result
 
         return call
 
-    def _path(self, where: Any) -> str:
-        """The path of the call's file; nothing when it is none of ours."""
+    def _whole(self, where: Any, folder: int | None) -> str:
+        """The path of the call's file; nothing when it is not known."""
         if isinstance(where, int):
             return self._fds.get(where, "")
-        path = os.path.abspath(os.fsdecode(where))
-        return path if (path + "/").startswith(self._folder) else ""
+        return os.path.abspath(
+            os.path.join(self._fds.get(folder, "") if folder is not None else "", os.fsdecode(where))
+        )
