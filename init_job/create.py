@@ -11,7 +11,6 @@ from init_job import log, signals
 from init_job.decide import Create
 from init_job.errors import AccountError, InitJobError, OutputError, ServerRefusal, TokenError, Unavailable
 from init_job.job import Job, now
-from init_job.outputs.interface import Output
 from init_job.servers.interface import Key, NewKey, ResolvedScope
 from init_job.state import Intent, MadeKey, State
 from init_job.tokens import Kind, read_claims
@@ -141,7 +140,7 @@ class Creation:
 
     def _is_undone(self, new: NewKey) -> bool:
         """No key is left behind, unless some output holds its token by now: then the next run completes the others."""
-        if new.token and any(_holds(output, new.token) for output in self._job.outputs):
+        if new.token and any(output.holds(new.token) for output in self._job.outputs):
             return False
         try:
             self._job.delete_key(new.id, "it came to nothing")
@@ -164,10 +163,3 @@ def remembering(before: State, made: MadeKey, intent: Intent | None = None) -> S
     the same name and scope is not remembered: it is gone, or the user wants to keep it (ON_LOST_TOKEN=add)."""
     left = tuple(one for one in before.made if one.id != made.id and one.identity != made.identity)
     return State(made, left, intent)
-
-
-def _holds(output: Output, token: str) -> bool:
-    try:
-        return output.text() == token
-    except OutputError:
-        return False  # as when its volume has gone: it cannot be relied on

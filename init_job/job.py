@@ -179,7 +179,9 @@ class Job:
         """Names of the outputs that had to change. Raises OutputError."""
         if not self.may_change:
             return self.lacking
-        issued = IssuedKey(token, made.id, made.name, made.scope, made.read_only, made.server, made.api, made.version)
+        issued = IssuedKey(
+            token, made.id, made.name, made.scope, made.read_only, made.server, made.api, made.version, made.scope_id
+        )
         return [str(output) for output in self.outputs if output.write(issued)]
 
     def empty_outputs(self, kept: set[str]) -> list[str]:
@@ -191,7 +193,9 @@ class Job:
         """With a key as large as one gets. Raises OutputError."""
         asked, filler = self.settings, "0" * 300
         token = f"{filler}.{filler}.{filler}"
-        issued = IssuedKey(token, filler, asked.key_name, str(asked.scope), asked.read_only, asked.url, filler, filler)
+        issued = IssuedKey(
+            token, filler, asked.key_name, str(asked.scope), asked.read_only, asked.url, filler, filler, filler
+        )
         for output in self.outputs:
             output.prove_writable(issued)
 

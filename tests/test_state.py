@@ -107,13 +107,8 @@ def test_on_a_volume_that_is_read_only_now_what_was_saved_is_still_known(tmp_pat
     """So that a run with nothing to do goes on working there."""
     script = (
         "import os, subprocess, sys; from init_job import state\n"
-<<<<<<< HEAD
-        "path = state.path_beside(sys.argv[1] + '/token')\n"
-        "with state.locked(path, 0) as file: file.save(state.State(intent=state.Intent('n', 's', 'u', ('a',), ())))\n"
-=======
         "path = sys.argv[1] + '/.token.state'\n"
-        "with state.locked(path, 0) as file: file.save(state.State(None, state.Intent('n', 's', 'u', ('a',), ())))\n"
->>>>>>> 749d895 (State file: somebody else's is refused before its lock is waited for)
+        "with state.locked(path, 0) as file: file.save(state.State(intent=state.Intent('n', 's', 'u', ('a',), ())))\n"
         "subprocess.run(['mount', '-o', 'remount,ro', sys.argv[1]], check=True)\n"
         "with state.locked(path, 0) as file: print(file.state.intent.name, file.is_kept)\n"
     )
@@ -128,7 +123,7 @@ def test_on_a_volume_that_is_read_only_now_what_was_saved_is_still_known(tmp_pat
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_state_file_of_somebody_else_is_refused_and_stays_as_it_is(path: str) -> None:
     with state.locked(path, 0) as file:
-        file.save(State(None, INTENT))
+        file.save(State(intent=INTENT))
     before = Path(path).read_bytes()
     os.chown(path, 12345, 12345)
     with open(path, "rb") as held:
@@ -152,11 +147,11 @@ def test_whoever_only_looks_leaves_a_state_file_of_somebody_else_out_of_account(
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_the_owner_of_the_folder_may_have_made_the_state_file(path: str, tmp_path: Path) -> None:
     with state.locked(path, 0) as file:
-        file.save(State(None, INTENT))
+        file.save(State(intent=INTENT))
     os.chown(path, 12345, 12345)
     os.chown(tmp_path, 12345, 12345)
     with state.locked(path, 0) as file:
-        assert file.state == State(None, INTENT)
+        assert file.state == State(intent=INTENT)
 
 
 def test_a_second_job_waits_no_longer_than_it_has_patience(path: str) -> None:

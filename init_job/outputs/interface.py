@@ -85,8 +85,7 @@ class Output:
 
     def text(self) -> str:
         """Whatever stands in the token's place, whoever wrote it. Raises OutputError."""
-        self._seen = self._text(self._clean(self._place.read(anyones=True)))
-        return self._seen
+        return self._text(self._clean(self._place.read(anyones=True)))
 
     def read(self) -> str:
         """The saved API token, or nothing. Raises OutputError when something else is in its place, or somebody else
@@ -158,7 +157,8 @@ class Output:
             raise self._foreign("it holds a JWT that ChirpStack did not make")
         if _PLACEHOLDER.fullmatch(text):
             raise self._foreign(
-                "it holds no token but a placeholder", "remove the placeholder, so that nothing is there, and run it again"
+                "it holds no token but a placeholder",
+                "remove the placeholder, so that nothing is there, and run it again",
             )
         raise self._foreign("it holds no token (three parts joined by dots); is it the server's signing secret?")
 
