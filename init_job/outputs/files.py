@@ -150,7 +150,8 @@ class File(Place):
             finally:
                 os.close(fd)
             if only_try:
-                os.unlink(name, dir_fd=entry.folder)
+                with contextlib.suppress(FileNotFoundError):  # another job has tidied up
+                    os.unlink(name, dir_fd=entry.folder)
                 return True
             if not entry.is_still_there():
                 raise paths.changed(entry.path)

@@ -1,7 +1,8 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -25,3 +26,12 @@ def runner() -> Runner:
 def worlds(runner: Runner, tmp_path: Path) -> Worlds:
     numbers = count()
     return lambda api: world(api, tmp_path / f"world-{next(numbers)}", runner)
+
+
+@pytest.fixture
+def open_worlds(runner: Runner) -> Iterator[Worlds]:
+    """Where other users get in: each start of pytest, by whomever, closes the folders that it makes."""
+    numbers = count()
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield lambda api: world(api, Path(folder, f"world-{next(numbers)}"), runner)

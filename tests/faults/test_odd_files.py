@@ -11,24 +11,9 @@ import pytest
 
 from tests.faults.conftest import Worlds
 from tests.faults.ledger import record, require
-from tests.faults.world import ENV_BEFORE, World
+from tests.faults.users import needs_other_user, needs_root, run_as, run_mounted
+from tests.faults.world import ENV_BEFORE
 from tests.support import needs_mounts
-
-AS_ROOT = os.geteuid() == 0
-needs_root = pytest.mark.skipif(not AS_ROOT, reason="only root gives files away")
-
-
-def mounted(world: World, mounts: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The job in a mount namespace of its own, after these commands."""
-    job = f"exec {shlex.quote(sys.executable)} -m init_job"
-    return subprocess.run(
-        ["unshare", "-m", "sh", "-ec", f"{mounts}\n{job}"],
-        cwd=Path(__file__).parent.parent.parent,
-        env={**world.variables, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @needs_mounts
@@ -42,7 +27,7 @@ def test_a_bind_mounted_env_file_is_rewritten_in_place(worlds: Worlds) -> None:
         mounts = f"mount --bind {shlex.quote(str(host))} {env}"
         only = {"TOKEN_FILE": "", "JSON_FILE": ""}
         for _ in range(2):
-            run = mounted(world, mounts, **only)
+            run = run_mounted(world, mounts, **only)
             assert run.returncode == 0, run.stderr
         assert host.stat().st_ino == inode
         assert host.read_bytes().startswith(ENV_BEFORE)
@@ -66,7 +51,7 @@ def test_a_bind_mounted_env_file_on_a_read_only_root_works_without_a_state(world
             mount -t tmpfs none {folder}; touch {folder}/app.env; mount -o remount,ro {folder}
             mount --bind {host} {folder}/app.env"""
         for _ in range(2):
-            run = mounted(world, mounts, TOKEN_FILE="", JSON_FILE="", ENV_FILE=str(folder / "app.env"))
+            run = run_mounted(world, mounts, TOKEN_FILE="", JSON_FILE="", ENV_FILE=str(folder / "app.env"))
             assert run.returncode == 0, run.stderr
             assert "nothing can be remembered" in run.stderr
         assert world.server.token_works(host.read_text().rpartition("=")[2].strip())
@@ -86,7 +71,7 @@ def test_a_bind_mounted_env_file_on_a_read_only_root_works_without_a_state(world
 def test_a_volume_that_takes_nothing_ends_with_6_and_no_key_is_made(mounts: str, reason: str, worlds: Worlds) -> None:
     with worlds("v3") as world:
         world.settle()
-        run = mounted(world, mounts.format(volume=shlex.quote(str(world.volume))))
+        run = run_mounted(world, mounts.format(volume=shlex.quote(str(world.volume))))
         assert run.returncode == 6, run.stderr
         assert reason in run.stderr
         assert str(world.volume) in run.stderr
@@ -162,42 +147,14 @@ def test_a_file_of_another_owner_keeps_owner_and_mode(worlds: Worlds) -> None:
         record("odd files", "a file of another owner", "owner and mode stay")
 
 
-def unprivileged(world: World) -> subprocess.CompletedProcess[str]:
-    """The job as a user who owns nothing here but what it is given."""
-    return subprocess.run(
-        ["setpriv", "--reuid=4567", "--regid=4567", "--clear-groups", sys.executable, "-m", "init_job"],
-        cwd=world.volume,
-        env={**world.variables, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def can_run_unprivileged() -> bool:
-    command = ["setpriv", "--reuid=4567", "--regid=4567", "--clear-groups", sys.executable, "-c", "import requests"]
-    return AS_ROOT and subprocess.run(command, capture_output=True, check=False, cwd="/").returncode == 0
-
-
-needs_other_user = pytest.mark.skipif(not can_run_unprivileged(), reason="only root becomes somebody else")
-
-
-def open_the_way(path: Path) -> None:
-    """pytest's folders are closed to others."""
-    for folder in path.parents:
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o011)
-
-
 @needs_other_user
-def test_a_file_of_another_owner_in_a_sticky_folder_is_rewritten_in_place(worlds: Worlds) -> None:
-    with worlds("v4") as world:
+def test_a_file_of_another_owner_in_a_sticky_folder_is_rewritten_in_place(open_worlds: Worlds) -> None:
+    with open_worlds("v4") as world:
         world.settle()
-        open_the_way(world.env_file)
         world.volume.chmod(0o1777)
         world.env_file.chmod(0o666)
         inode = world.env_file.stat().st_ino
-        run = unprivileged(world)
+        run = run_as(4567, world)
         assert run.returncode == 0, run.stderr
         assert world.env_file.stat().st_ino == inode
         assert len(set(world.tokens())) == 1
@@ -207,16 +164,13 @@ def test_a_file_of_another_owner_in_a_sticky_folder_is_rewritten_in_place(worlds
 
 @needs_other_user
 @pytest.mark.parametrize("mode", [0o755, 0o000])
-def test_a_folder_of_another_owner_ends_with_6_and_no_key_is_made(mode: int, worlds: Worlds) -> None:
-    with worlds("v4") as world:
+def test_a_folder_of_another_owner_ends_with_6_and_no_key_is_made(mode: int, open_worlds: Worlds) -> None:
+    with open_worlds("v4") as world:
         world.settle()
-        open_the_way(world.env_file)
         world.variables["ENV_FILE"] = ""
-        (world.folder / "cwd").mkdir(mode=0o755)
         world.volume.chmod(mode)
-        inside, world.volume = world.volume, world.folder / "cwd"
-        run = unprivileged(world)
-        inside.chmod(0o755)
+        run = run_as(4567, world)
+        world.volume.chmod(0o755)
         assert run.returncode == 6, run.stderr
         assert "chown 4567:4567" in run.stderr
         require(world.keys() == [], "a key without its token", run.stderr)
@@ -224,16 +178,13 @@ def test_a_folder_of_another_owner_ends_with_6_and_no_key_is_made(mode: int, wor
 
 
 @needs_other_user
-def test_a_folder_that_can_be_written_and_not_read_takes_the_token(worlds: Worlds) -> None:
-    with worlds("v4") as world:
+def test_a_folder_that_can_be_written_and_not_read_takes_the_token(open_worlds: Worlds) -> None:
+    with open_worlds("v4") as world:
         world.settle()
-        open_the_way(world.env_file)
-        (world.folder / "cwd").mkdir(mode=0o755)
         world.env_file.chmod(0o666)
         world.volume.chmod(0o333)
-        inside, world.volume = world.volume, world.folder / "cwd"
-        run = unprivileged(world)
-        inside.chmod(0o755)
+        run = run_as(4567, world)
+        world.volume.chmod(0o755)
         assert run.returncode == 0, run.stderr
         assert world.server.token_works(world.tokens()[0])
         record("odd files", "a folder that can be written and not read", "exit 0")
