@@ -51,7 +51,10 @@ def read_claims(token: str) -> Claims:
         return Claims(Kind.OTHER_JWT)
     if claims.get("typ") == "user" or claims.get("sub") == "user":
         expires = claims.get("exp")
-        return Claims(Kind.LOGIN, expires=float(expires) if isinstance(expires, int) else 0.0)
+        # A float does not hold every number.
+        return Claims(
+            Kind.LOGIN, expires=float(expires) if isinstance(expires, int) and abs(expires) < 1 << 40 else 0.0
+        )
     for api, key_id in (
         ("v4", claims.get("sub") if claims.get("typ") == "key" else None),
         ("v3", claims.get("api_key_id") if claims.get("sub") == "api_key" else None),

@@ -1,15 +1,19 @@
 """Formats and files. Faults of the operating system and odd `.env` files have suites of their own in `tests/faults`."""
 
+import codecs
 import errno
 import json
 import os
+import shutil
+import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from init_job.errors import OutputError
 from init_job.outputs.env_file import EnvFile
-from init_job.outputs.interface import IssuedKey, Output
+from init_job.outputs.interface import Format, IssuedKey, Output
 from init_job.outputs.json_file import JsonFile
 from init_job.outputs.token_file import TokenFile
 from tests.support import jwt
@@ -105,6 +109,225 @@ def test_a_file_that_exists_keeps_its_mode_and_owner(tmp_path: Path) -> None:
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
     assert after.st_ino != before.st_ino
     assert os.listdir(tmp_path) == ["token"]
+
+
+ACL = "system.posix_acl_access"
+
+
+def acl(mode: int, uid: int, bits: int) -> bytes:
+    """Owner, group, mask and others as the mode says, and a user of whom it says nothing; acl(5), linux/posix_acl.h."""
+    entries = [(1, mode >> 6 & 7, -1), (2, bits, uid), (4, 0, -1), (16, mode >> 3 & 7, -1), (32, mode & 7, -1)]
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+
+
+def carried(path: Path) -> dict[str, bytes]:
+    return {name: os.getxattr(path, name) for name in os.listxattr(path)}
+
+
+@pytest.mark.parametrize("form", [TokenFile(), ENV, JsonFile()], ids=lambda form: form.variable)
+def test_whatever_a_file_carries_besides_its_bytes_stays(form: Format, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("")
+    path.chmod(0o600)
+    try:
+        os.setxattr(path, "user.note", b"mine")
+        os.setxattr(path, ACL, acl(0o640, 472, 4))
+    except OSError:
+        pytest.skip("the file system has no extended attributes")
+    before = path.stat()
+    assert Output(form, str(path)).write(KEY)
+    assert path.stat().st_ino != before.st_ino
+    assert path.stat().st_mode == before.st_mode
+    assert carried(path) == {"user.note": b"mine", ACL: acl(0o640, 472, 4)}
+
+
+def test_a_folders_default_acl_opens_no_file_to_others(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("")
+    path.chmod(0o640)
+    try:
+        os.setxattr(tmp_path, "system.posix_acl_default", acl(0o770, 472, 7))
+    except OSError:
+        pytest.skip("the file system has no ACLs")
+    assert output(path).write(KEY)
+    assert carried(path) == {}
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("refused", [("setxattr",), ("fchown",), ("fchmod",), ("listxattr",)])
+def test_what_a_new_file_cannot_be_given_is_kept_by_rewriting_in_place(
+    refused: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "token"
+    path.write_text(OLD)
+    path.chmod(0o604)
+    if os.geteuid() == 0:
+        os.chown(path, 12, 34)
+    try:
+        os.setxattr(path, "user.note", b"mine")
+    except OSError:
+        pytest.skip("the file system has no extended attributes")
+    before = path.stat()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    for name in refused:
+        monkeypatch.setattr(os, name, refuse)
+    if refused == ("fchown",) and os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    output(path).prove_writable(KEY)
+    assert output(path).write(KEY)
+    monkeypatch.undo()
+    after = path.stat()
+    assert (after.st_ino, after.st_mode, after.st_uid) == (before.st_ino, before.st_mode, before.st_uid)
+    assert carried(path) == {"user.note": b"mine"}
+    assert path.read_text() == f"{TOKEN}\n"
+    assert os.listdir(tmp_path) == ["token"]
+
+
+def test_a_file_system_that_gives_every_file_one_mode_takes_the_token_but_not_under_a_mode_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fchmod
+
+    def fchmod(fd: int, mode: int) -> None:
+        real(fd, 0o777)
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fchmod", fchmod)
+    for form in (TokenFile(), ENV, JsonFile()):
+        path = tmp_path / form.variable
+        Output(form, str(path)).prove_writable(KEY)
+        assert Output(form, str(path)).write(KEY)
+        assert not Output(form, str(path)).write(KEY)
+        other = Output(form, str(tmp_path / "other"), 0o600)
+        for attempt in (other.prove_writable, other.write):
+            with pytest.raises(OutputError, match="FILE_MODE=0600"):
+                attempt(KEY)
+        assert Output(form, str(tmp_path / f"wide-{form.variable}"), 0o777).write(KEY)
+    assert not any("other" in name for name in os.listdir(tmp_path))
+
+
+ENCODINGS = ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        (TokenFile(), f"{OLD}\n"),
+        (ENV, "A=1\n"),
+        (ENV, f"API_TOKEN={OLD}\n"),
+        (JsonFile(), json.dumps({"token": OLD})),
+    ],
+)
+def test_a_file_in_an_encoding_of_wider_characters_is_named_and_stays(
+    form: Format, text: str, encoding: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(text.encode(encoding))
+    one = Output(form, str(path))
+    for attempt in (one.text, one.read, one.remove, lambda: one.prove_writable(KEY), lambda: one.write(KEY)):
+        with pytest.raises(OutputError, match="UTF-16") as error:
+            attempt()
+        assert str(path) in str(error.value)
+    assert path.read_bytes() == text.encode(encoding)
+
+
+def test_a_byte_order_mark_hides_no_token() -> None:
+    for form in (TokenFile(), ENV, JsonFile()):
+        marked = codecs.BOM_UTF8 + (b"# mine\n" if form is ENV else b"") + form.render(b"", KEY)
+        assert form.token(marked) == TOKEN
+    # Whoever reads the token would take the mark for its beginning.
+    assert TokenFile().render(codecs.BOM_UTF8 + TOKEN.encode(), KEY) == f"{TOKEN}\n".encode()
+    assert not any(form.token(codecs.BOM_UTF8) for form in (TokenFile(), ENV, JsonFile()))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["changeme", "change-me", "CHANGE_ME", "<your token here>", "your-api-token", "xxx", "TODO", "...", "${TOKEN}",
+     "replace-with-token", "none", "***", "insert_token_here"],
+)  # fmt: skip
+def test_a_placeholder_is_told_and_stays(value: str, tmp_path: Path) -> None:
+    for form, content in (
+        (TokenFile(), value),
+        (ENV, f"API_TOKEN='{value}'\n"),
+        (JsonFile(), json.dumps({"token": value})),
+    ):
+        path = tmp_path / form.variable
+        path.write_text(content)
+        one = Output(form, str(path))
+        for attempt in (one.read, one.remove, lambda one=one: one.write(KEY)):
+            with pytest.raises(OutputError, match="placeholder"):
+                attempt()
+        assert path.read_text() == content
+
+
+@pytest.mark.parametrize(
+    "secret", ["verysecret", "k3NwYQe0nZ+Z3u9H/1lB8nXoJ2xkqf0Ghq1dC0i1n0E=", "you-must-replace-this"]
+)
+def test_a_signing_secret_is_no_placeholder(secret: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(secret)
+    with pytest.raises(OutputError, match="signing secret"):
+        output(tmp_path / "token").read()
+
+
+SCOPED = replace(KEY, scope="tenant:x", scope_id="52f14cd4-c6f1-4fbd-8f87-4025e1d49242")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "API_TOKEN=@\nTENANT=%\n"),
+        ("TENANT=old # which\nAPI_TOKEN=\nB=2\n", "TENANT=% # which\nAPI_TOKEN=@\nB=2\n"),
+        ("API_TOKEN=@\nexport TENANT=''\r\n", "API_TOKEN=@\nexport TENANT='%'\r\n"),
+    ],
+)
+def test_the_scopes_id_is_set_in_the_same_write(before: str, after: str, tmp_path: Path) -> None:
+    form, path = EnvFile("API_TOKEN", "TENANT"), tmp_path / ".env"
+    path.write_bytes(before.replace("@", TOKEN).encode())
+    assert Output(form, str(path)).write(SCOPED)
+    assert path.read_bytes().decode() == after.replace("@", TOKEN).replace("%", SCOPED.scope_id)
+    assert not Output(form, str(path)).write(SCOPED)
+    assert Output(form, str(path)).remove()
+    assert b"TENANT" not in path.read_bytes()
+
+
+def test_a_scopes_id_that_would_say_something_else_in_a_dotenv_file_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("A=1\n")
+    for scope_id in ("x\nA=2", "$(reboot)", "a b", "'", "\udce9"):
+        with pytest.raises(OutputError):
+            Output(EnvFile("API_TOKEN", "TENANT"), str(path)).write(replace(SCOPED, scope_id=scope_id))
+    assert path.read_text() == "A=1\n"
+
+
+def test_a_json_file_tells_the_scopes_id() -> None:
+    assert json.loads(JsonFile().render(b"", SCOPED))["scope_id"] == SCOPED.scope_id
+
+
+def test_what_servers_send_never_keeps_a_json_file_from_being_written() -> None:
+    assert json.loads(JsonFile().render(b"", replace(KEY, version="\ud800")))["version"] == "\ud800"
+
+
+def test_an_output_knows_where_its_jobs_memory_is() -> None:
+    assert output(Path("/shared/token")).memory == "/shared/.token.state"
+    assert output(Path("token")).memory == ".token.state"
+    assert Output(ENV, "/project/.env").memory == "/project/..env.API_TOKEN.state"
+    assert Output(TokenFile(), "-").memory == ""
+
+
+def test_an_output_that_cannot_be_read_holds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "volume" / "token"
+    path.parent.mkdir()
+    one = output(path)
+    assert one.write(KEY)
+    assert one.holds(TOKEN)
+    assert not one.holds(OLD)
+    shutil.rmtree(path.parent)
+    assert not one.holds(TOKEN)
+    assert not Output(TokenFile(), "-").holds(TOKEN)
 
 
 def test_a_file_with_a_second_name_is_written_in_place(tmp_path: Path) -> None:

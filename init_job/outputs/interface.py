@@ -90,8 +90,10 @@ class Output:
     def read(self) -> str:
         """The saved API token, or nothing. Raises OutputError when something else is in its place, or somebody else
         may have put it there."""
-        self._seen = self._text(self._clean(self._place.read()))
-        return self._judged(self._seen)
+        text = self._text(self._clean(self._place.read()))
+        token = self._judged(text)
+        self._seen = text
+        return token
 
     def holds(self, token: str) -> bool:
         """Whether this token is there, as far as that can be told. Never raises."""

@@ -36,6 +36,8 @@ class Hurt:
     calls: tuple[str, ...] = CHANGING
     short: bool = False
     """Every write takes half of what it is given."""
+    refused: tuple[str, ...] = ()
+    """Calls that always answer EPERM, as on a file system that does not have what they change."""
     clock_jumps: bool = False
     """The clock of the day is now a day ahead and now a day behind; the monotonic one is not touched."""
 
@@ -84,6 +86,8 @@ class _Shim:
             if counts:
                 self._count += 1
                 self._write(self._trace, f"{kind}: {os.path.basename(path)}\n".encode())
+            if path and name in self._hurt.refused:
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
             hit = counts and number == self._hurt.at
             if hit and self._hurt.signal_before:
                 os.kill(os.getpid(), self._hurt.signal_before)

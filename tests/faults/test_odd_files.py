@@ -244,3 +244,87 @@ def test_a_standard_output_that_takes_nothing_ends_with_6_and_no_key_is_left(
         assert run.returncode == 6, run.stderr
         require(world.keys() == [], "a key without its token", run.stderr)
         record("odd files", "standard output is full", "exit 6, no key left")
+
+
+@pytest.mark.parametrize("refused", [("fchmod",), ("fchown",), ("fchmod", "fchown", "setxattr", "listxattr")])
+@pytest.mark.parametrize("start", ["no file", "files of mine", "files of others"])
+def test_a_file_system_that_has_no_modes_or_owners_is_written_all_the_same(
+    start: str, refused: tuple[str, ...], worlds: Worlds
+) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        paths = (world.token_file, world.env_file, world.json_file)
+        for path in paths if start != "no file" else ():
+            path.touch()
+            if start == "files of others" and os.geteuid() == 0:
+                os.chown(path, 1234, 1234)
+        if start == "no file":
+            world.env_file.unlink()
+        before = [path.stat() for path in paths if path.exists()]
+        result = world.run(world.hurt(refused=refused))
+        assert result.code == 0, result.log
+        assert len(set(world.tokens())) == 1
+        assert world.server.token_works(world.tokens()[0])
+        after = [path.stat() for path in paths]
+        for old, new in zip(before, after, strict=False):
+            assert (old.st_mode, old.st_uid, old.st_gid) == (new.st_mode, new.st_uid, new.st_gid)
+        assert not any(new.st_mode & 0o022 for new in after)
+        record("odd files", f"{' and '.join(refused)}: not on this file system", "exit 0, nothing widened")
+
+
+@needs_root
+def test_an_immutable_file_is_found_before_a_key_is_made(worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        if subprocess.run(["chattr", "+i", world.env_file], capture_output=True, check=False).returncode:
+            pytest.skip("the file system has no immutable files")
+        result = world.run()
+        subprocess.run(["chattr", "-i", world.env_file], check=True)
+        assert result.code == 6, result.log
+        assert "immutable" in result.err
+        assert "made key" not in result.err
+        record("odd files", "an immutable file", "exit 6, no key")
+
+
+@pytest.mark.parametrize("error", ["EACCES", "EPERM"])
+def test_a_refusal_that_owner_and_mode_do_not_explain_names_its_usual_causes(error: str, worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        # The folder is opened first for the state file, which is not there, and then for the token.
+        result = world.run(world.hurt(at=2, error=error, calls=("open to read",)), ("check",))
+        assert result.code == 6, result.log
+        for cause in (":z", "lsattr", "rootless", "userns-remap"):
+            assert cause in result.err
+        assert f"{world.volume} belongs to uid {os.geteuid()}, gid {os.getegid()}, mode 0755" in result.err
+
+
+@needs_mounts
+@needs_other_user
+def test_a_bind_mounted_file_of_another_owner_gets_a_hint_that_names_the_file(open_worlds: Worlds) -> None:
+    with open_worlds("v4") as world:
+        world.settle()
+        host = world.folder / "host.env"
+        host.write_bytes(ENV_BEFORE)
+        host.chmod(0o644)
+        os.chown(host, 1000, 1000)
+        mount = f"mount --bind {shlex.quote(str(host))} {shlex.quote(str(world.env_file))}"
+        become = "setpriv --reuid=4567 --regid=4567 --clear-groups"
+        run = run_mounted(world, mount, become, TOKEN_FILE="", JSON_FILE="")
+        assert run.returncode == 6, run.stderr
+        assert f"chown 4567:4567 {world.env_file}, or run the job as its owner" in run.stderr
+        assert 'user: "1000:1000"' in run.stderr
+        assert "not its folder" in run.stderr
+        require(world.keys() == [], "a key without its token", run.stderr)
+
+
+@needs_other_user
+def test_another_users_file_in_a_sticky_folder_gets_a_hint_that_says_so(open_worlds: Worlds) -> None:
+    with open_worlds("v4") as world:
+        world.settle()
+        world.volume.chmod(0o1777)
+        world.token_file.touch(mode=0o644)  # root's, as a job of another user may have left it
+        run = run_as(4567, world, ENV_FILE="", JSON_FILE="")
+        assert run.returncode == 6, run.stderr
+        assert "sticky" in run.stderr
+        assert 'user: "0:0"' in run.stderr
+        require(world.keys() == [], "a key without its token", run.stderr)
