@@ -118,7 +118,7 @@ def peek(path: str) -> State:
 @contextlib.contextmanager
 def locked(path: str, patience: float) -> Iterator[StateFile]:
     """The state file, for this job alone. Waits up to `patience` seconds for another job; raises NotReady then, and
-    OutputError when the file is somebody else's: what it says decides which keys are deleted.
+    OutputError when a neighbour may have put it there.
 
     Where no file can be made, or there are no locks, one line says so and the run goes on without.
     """
@@ -148,7 +148,9 @@ def _open_locked(path: str, patience: float) -> int:
     deadline = time.monotonic() + patience
     while True:
         with reach(path) as entry:
-            entry.need_no_doubt(wherever=True)
+            entry.need_no_doubt()
+            if entry.info and entry.is_in_doubt(wherever=True):
+                raise OSError(errno.EPERM, f"it belongs to uid {entry.info.st_uid}")
             if entry.info is None:
                 with contextlib.suppress(FileExistsError):
                     close(entry.open(os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

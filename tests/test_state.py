@@ -121,13 +121,20 @@ def test_on_a_volume_that_is_read_only_now_what_was_saved_is_still_known(tmp_pat
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_a_state_file_of_somebody_else_is_refused_and_stays_as_it_is(path: str) -> None:
+def test_a_state_file_of_somebody_else_is_neither_read_nor_written_nor_waited_for(
+    path: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with state.locked(path, 0) as file:
         file.save(State(intent=INTENT))
     before = Path(path).read_bytes()
     os.chown(path, 12345, 12345)
     with open(path, "rb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # nobody waits for it
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with state.locked(path, 60) as file:
+            assert file.state == State()
+            file.save(State(MADE))
+        assert "belongs to uid 12345" in caplog.text
+        tmp_path.chmod(0o1777)  # now it may be a neighbour's
         with pytest.raises(OutputError, match="belongs to uid 12345"), state.locked(path, 60):
             pass
     assert Path(path).read_bytes() == before

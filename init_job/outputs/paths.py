@@ -49,9 +49,9 @@ class Entry:
             return False
         return (wherever or bool(folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH))) and not self.is_mounted
 
-    def need_no_doubt(self, wherever: bool = False) -> None:
+    def need_no_doubt(self) -> None:
         """Raises OutputError, which names the owner."""
-        if self.info is not None and self.is_in_doubt(wherever):
+        if self.info is not None and self.is_in_doubt():
             raise _somebody_elses(self.path, self.info)
 
     def open(self, flags: int, mode: int = 0) -> int:
