@@ -17,7 +17,7 @@ from typing import TypeVar, get_origin
 from init_job import log
 from init_job.errors import NotReady, OutputError
 from init_job.outputs import disk
-from init_job.outputs.paths import close, lock, reach
+from init_job.outputs.paths import Swapped, close, lock, reach
 
 _FORMAT = 2
 
@@ -157,7 +157,10 @@ def _open_locked(path: str, patience: float) -> int:
                 continue
             if not stat.S_ISREG(entry.info.st_mode):
                 raise OSError(errno.EINVAL, "it is no plain file")
-            fd = entry.open(os.O_RDWR)
+            try:
+                fd = entry.open(os.O_RDWR)
+            except Swapped:
+                continue
             try:
                 _lock(fd, path, deadline - time.monotonic())
                 # The job before us may have removed the file while we waited for it.

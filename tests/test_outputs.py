@@ -311,6 +311,30 @@ def test_what_servers_send_never_keeps_a_json_file_from_being_written() -> None:
     assert json.loads(JsonFile().render(b"", replace(KEY, version="\ud800")))["version"] == "\ud800"
 
 
+@pytest.mark.parametrize("form", [TokenFile(), ENV, JsonFile()], ids=lambda form: form.variable)
+def test_a_file_that_is_replaced_between_the_look_and_the_opening_is_looked_at_again(
+    form: Format, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, newer = tmp_path / "file", tmp_path / "newer"
+    path.write_bytes(form.render(b"", replace(KEY, token=OLD)))
+    real = os.open
+    swaps: list[str] = []
+
+    def swapping(name: str, flags: int, *arguments: int, dir_fd: int | None = None) -> int:
+        if name == "file" and not flags & os.O_PATH and len(swaps) < 3:
+            newer.write_bytes(form.render(b"", replace(KEY, token=OLD)))
+            newer.rename(path)
+            swaps.append(name)
+        return real(name, flags, *arguments, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", swapping)
+    assert Output(form, str(path)).read() == OLD
+    swaps.clear()
+    assert Output(form, str(path)).write(KEY)
+    assert len(swaps) == 3
+    assert form.token(path.read_bytes()) == TOKEN
+
+
 def test_an_output_knows_where_its_jobs_memory_is() -> None:
     assert output(Path("/shared/token")).memory == "/shared/.token.state"
     assert output(Path("token")).memory == ".token.state"

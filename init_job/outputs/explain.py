@@ -8,6 +8,7 @@ from init_job.errors import OutputError
 from init_job.outputs.paths import reach
 
 _READ, _WRITE, _ENTER = 4, 2, 1
+_CAP_DAC_OVERRIDE = 1  # capabilities(7)
 
 
 def explained(path: str, variable: str, action: str, error: OSError) -> OutputError:
@@ -66,13 +67,23 @@ def _owner(info: os.stat_result) -> str:
 
 def _may(info: os.stat_result, what: int) -> bool:
     """By owner and mode alone, which is what a user can see."""
-    if os.geteuid() == 0:
+    if _overrides():
         return True
     if info.st_uid == os.geteuid():
         return bool(info.st_mode >> 6 & what)
     if info.st_gid in (os.getegid(), *os.getgroups()):
         return bool(info.st_mode >> 3 & what)
     return bool(info.st_mode & what)
+
+
+def _overrides() -> bool:
+    """Root may write everywhere, unless its capabilities were taken away (`cap_drop`)."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
+            effective = next(line.split()[1] for line in lines if line.startswith("CapEff:"))
+    except (OSError, StopIteration):
+        return os.geteuid() == 0
+    return bool(int(effective, 16) >> _CAP_DAC_OVERRIDE & 1)
 
 
 def _look(path: str) -> os.stat_result | None:

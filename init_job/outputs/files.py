@@ -15,7 +15,7 @@ from init_job import log
 from init_job.errors import OutputError
 from init_job.outputs import disk, paths
 from init_job.outputs.explain import explained
-from init_job.outputs.paths import Entry, reach
+from init_job.outputs.paths import Entry, Swapped, reach
 from init_job.outputs.place import Edit, Place
 
 _LOCK_PATIENCE = 10.0  # seconds; jobs hold the lock of a `.env` for one write
@@ -39,17 +39,19 @@ class File(Place):
         return self._path
 
     def read(self, anyones: bool = False) -> bytes:
-        with self._explained("read"), reach(self._path, self._is_users_own) as entry:
-            if not anyones:
-                entry.need_no_doubt()
-            if entry.info is None:
-                return b""
-            self._need_plain_file(entry.info)
-            fd = entry.open(os.O_RDONLY)
-            try:
-                return self._content(fd)
-            finally:
-                paths.close(fd)
+        with self._explained("read"):
+            while True:
+                with contextlib.suppress(Swapped), reach(self._path, self._is_users_own) as entry:
+                    if not anyones:
+                        entry.need_no_doubt()
+                    if entry.info is None:
+                        return b""
+                    self._need_plain_file(entry.info)
+                    fd = entry.open(os.O_RDONLY)
+                    try:
+                        return self._content(fd)
+                    finally:
+                        paths.close(fd)
 
     def change(self, edit: Edit, only_try: bool = False) -> bool:
         # Something to lock: another job may be about to make the same file.
@@ -95,7 +97,10 @@ class File(Place):
                     yield entry, -1, None
                     return
                 self._need_plain_file(entry.info)
-                fd, refused = _open(entry)
+                try:
+                    fd, refused = _open(entry)
+                except Swapped:
+                    continue
                 try:
                     if self._is_users_own:
                         self._lock(fd)
@@ -194,8 +199,8 @@ class File(Place):
             self._has_warned = True
             log.warning(
                 "fleeting",
-                f"{self._variable}: {self._path} is in {home}: the token ends with this container, and the next run "
-                "finds it lost; mount a volume there",
+                f"{self._variable}: {self._path} is in {home}: the token ends with the container (or its pod), and a "
+                "later run finds it lost; mount a volume there",
                 path=self._path,
             )
 

@@ -22,6 +22,10 @@ _LAYERS = ("overlay", "aufs", "fuse.fuse-overlayfs")
 _IN_MEMORY = ("tmpfs", "ramfs")
 
 
+class Swapped(OSError):
+    """Between the look and the opening something else has come in its place: look again."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A name in a folder that is open (so that nothing can be put in the folder's place), and what it stands for."""
@@ -55,12 +59,17 @@ class Entry:
             raise _somebody_elses(self.path, self.info)
 
     def open(self, flags: int, mode: int = 0) -> int:
-        """Never follows a link, never waits for a FIFO. Raises OutputError: it is not what it was a moment ago."""
+        """Never follows a link, never waits for a FIFO. Raises OSError, of which Swapped is one."""
         flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        fd = os.open(self.name, flags, mode, dir_fd=self.folder)
+        try:
+            fd = os.open(self.name, flags, mode, dir_fd=self.folder)
+        except OSError as error:
+            if self.info is None or self.is_still_there():
+                raise
+            raise Swapped(error.errno, error.strerror) from error
         if self.info is not None and not os.path.samestat(self.info, os.fstat(fd)):
             close(fd)
-            raise changed(self.path)
+            raise Swapped(errno.ESTALE, os.strerror(errno.ESTALE))
         return fd
 
     def is_still_there(self) -> bool:
