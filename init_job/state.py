@@ -20,6 +20,7 @@ from init_job.outputs import disk
 from init_job.outputs.paths import Swapped, close, lock, reach
 
 _FORMAT = 2
+_NAME = "the state file"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class StateFile:
 def peek(path: str) -> State:
     """What is remembered, without lock or trace."""
     try:
-        with reach(path) as entry:
+        with reach(_NAME, path) as entry:
             if entry.info is None or not stat.S_ISREG(entry.info.st_mode):
                 return State()
             if entry.is_in_doubt(wherever=True):
@@ -147,7 +148,7 @@ def locked(path: str, patience: float) -> Iterator[StateFile]:
 def _open_locked(path: str, patience: float) -> int:
     deadline = time.monotonic() + patience
     while True:
-        with reach(path) as entry:
+        with reach(_NAME, path) as entry:
             entry.need_no_doubt()
             if entry.info and entry.is_in_doubt(wherever=True):
                 raise OSError(errno.EPERM, f"it belongs to uid {entry.info.st_uid}")

@@ -291,7 +291,8 @@ def test_the_scopes_id_is_set_in_the_same_write(before: str, after: str, tmp_pat
     assert path.read_bytes().decode() == after.replace("@", TOKEN).replace("%", SCOPED.scope_id)
     assert not Output(form, str(path)).write(SCOPED)
     assert Output(form, str(path)).remove()
-    assert b"TENANT" not in path.read_bytes()
+    assert b"API_TOKEN" not in path.read_bytes()
+    assert SCOPED.scope_id.encode() in path.read_bytes()
 
 
 def test_a_scopes_id_that_would_say_something_else_in_a_dotenv_file_is_not_written(tmp_path: Path) -> None:

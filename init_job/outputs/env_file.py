@@ -34,12 +34,11 @@ class EnvFile(Format):
         return _encode(text)
 
     def erase(self, content: bytes) -> bytes | None:
-        """Without any binding of the names, each with its line."""
+        """Without any binding of the token's name, each with its line. The scope's id is no secret, and stays true."""
         text = _decode(content)
-        for name in filter(None, (self.part, self._scope_id_name)):
-            for start, binding, _ in reversed(list(_bindings(text, name))):
-                blank = len(binding) - len(binding.lstrip())
-                text = text[: start + blank] + text[start + len(binding) :]
+        for start, binding, _ in reversed(list(_bindings(text, self.part))):
+            blank = len(binding) - len(binding.lstrip())
+            text = text[: start + blank] + text[start + len(binding) :]
         return _encode(text)
 
 

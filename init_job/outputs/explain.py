@@ -38,11 +38,11 @@ def _permission_hint(path: str, folder: str, action: str) -> str:
     file, around = _look(path), _look(folder)
     if around and not _may(around, _ENTER):
         return _hand_over(folder, around)
-    if action == "read" and file and not _may(file, _READ):
-        return f"{_as_owner(file)}, or let others read it: chmod o+r {path}"
-    if action == "written" and file and not _may(file, _WRITE):
+    if file and not _may(file, _READ if action == "read" else _WRITE):
         if _is_mounted(path):
             return _hand_over(path, file) + "; the file on the host is meant, not its folder"
+        if action == "read":
+            return f"{_as_owner(file)}, or let others read it: chmod o+r {path}"
         if around and around.st_mode & stat.S_ISVTX and os.geteuid() not in (file.st_uid, around.st_uid):
             return f"{path} can be replaced by its owner only (its folder is sticky): {_as_owner(file)}, or remove it"
     if action == "written" and around and not _may(around, _WRITE):
@@ -95,7 +95,7 @@ def _look(path: str) -> os.stat_result | None:
 
 def _is_mounted(path: str) -> bool:
     try:
-        with reach(path, follow=True) as entry:
+        with reach("", path, follow=True) as entry:
             return entry.is_mounted
     except (OSError, OutputError):
         return False

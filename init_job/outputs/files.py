@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 
 from init_job import log
 from init_job.errors import OutputError
@@ -41,7 +42,7 @@ class File(Place):
     def read(self, anyones: bool = False) -> bytes:
         with self._explained("read"):
             while True:
-                with contextlib.suppress(Swapped), reach(self._path, self._is_users_own) as entry:
+                with contextlib.suppress(Swapped), reach(self._variable, self._path, self._is_users_own) as entry:
                     if not anyones:
                         entry.need_no_doubt()
                     if entry.info is None:
@@ -86,7 +87,7 @@ class File(Place):
     def _held(self, makes: bool) -> Iterator[tuple[Entry, int, OSError | None]]:
         """The file, open (-1: there is none), and why it may not be written in place; a user's own is locked."""
         while True:
-            with reach(self._path, self._is_users_own) as entry:
+            with reach(self._variable, self._path, self._is_users_own) as entry:
                 entry.need_no_doubt()
                 if entry.info is None and makes:
                     with contextlib.suppress(FileExistsError):
@@ -144,7 +145,7 @@ class File(Place):
         """False when a new file cannot be given all that the old one carries."""
         # No neighbour can know the name and have put something there.
         name = f".{entry.name}.{os.urandom(4).hex()}.tmp"
-        staged = Entry(entry.path, entry.folder, name, -1, None)
+        staged = replace(entry, name=name, fd=-1, info=None)
         fd = self._made(staged, self._mode) if old < 0 else staged.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             try:
@@ -159,7 +160,7 @@ class File(Place):
                     os.unlink(name, dir_fd=entry.folder)
                 return True
             if not entry.is_still_there():
-                raise paths.changed(entry.path)
+                raise paths.changed(self._variable, entry.path)
             os.rename(name, entry.name, src_dir_fd=entry.folder, dst_dir_fd=entry.folder)
         except BaseException:
             disk.unlink(entry.folder, name)

@@ -111,7 +111,7 @@ class Output:
         if not self._place.change(lambda content: self._rendered(content, key)):
             return False
         if self.is_kept and self._text(self._clean(self._place.read())) != key.token:
-            raise changed(str(self))
+            raise changed(self.form.variable, str(self))
         self._seen = key.token
         return True
 
@@ -139,7 +139,7 @@ class Output:
         if self._seen is None:
             self._judged(text)
         elif text not in ("", token, self._seen):
-            raise changed(str(self))
+            raise changed(self.form.variable, str(self))
         return content
 
     def _judged(self, text: str) -> str:

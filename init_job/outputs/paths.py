@@ -30,6 +30,8 @@ class Swapped(OSError):
 class Entry:
     """A name in a folder that is open (so that nothing can be put in the folder's place), and what it stands for."""
 
+    variable: str
+    """Who asks for it: what messages begin with."""
     path: str
     """As a person would write it."""
     folder: int
@@ -56,7 +58,7 @@ class Entry:
     def need_no_doubt(self) -> None:
         """Raises OutputError, which names the owner."""
         if self.info is not None and self.is_in_doubt():
-            raise _somebody_elses(self.path, self.info)
+            raise _somebody_elses(self, self.info)
 
     def open(self, flags: int, mode: int = 0) -> int:
         """Never follows a link, never waits for a FIFO. Raises OSError, of which Swapped is one."""
@@ -82,7 +84,7 @@ class Entry:
 
 
 @contextlib.contextmanager
-def reach(path: str, follow: bool = False) -> Iterator[Entry]:
+def reach(variable: str, path: str, follow: bool = False) -> Iterator[Entry]:
     """The entry at the end of the path; `follow`: a link there stands for its target. Raises OSError, and OutputError
     when a step on the way to it is somebody else's."""
     with contextlib.ExitStack() as stack:
@@ -101,9 +103,9 @@ def reach(path: str, follow: bool = False) -> Iterator[Entry]:
             except FileNotFoundError:
                 if left:
                     raise
-                yield Entry(os.path.join(here, name), folder, name, -1, None)
+                yield Entry(variable, os.path.join(here, name), folder, name, -1, None)
                 return
-            entry = Entry(os.path.join(here, name), folder, name, fd, info := os.fstat(fd))
+            entry = Entry(variable, os.path.join(here, name), folder, name, fd, info := os.fstat(fd))
             is_link = stat.S_ISLNK(info.st_mode)
             if not left and not (is_link and follow):
                 yield entry
@@ -162,8 +164,8 @@ def close(fd: int) -> None:
         os.close(fd)
 
 
-def changed(path: str) -> OutputError:
-    return OutputError(f"{path} has changed while the job was running", "run the job again")
+def changed(variable: str, path: str) -> OutputError:
+    return OutputError(f"{variable}: {path} has changed while the job was running", "run the job again")
 
 
 def _steps(path: str) -> list[str]:
@@ -179,11 +181,11 @@ def _mount_id(fd: int) -> str:
         return ""
 
 
-def _somebody_elses(path: str, info: os.stat_result) -> OutputError:
+def _somebody_elses(entry: Entry, info: os.stat_result) -> OutputError:
     uid, gid = info.st_uid, info.st_gid
     kind = "a symbolic link" if stat.S_ISLNK(info.st_mode) else "a folder" if stat.S_ISDIR(info.st_mode) else "a file"
     return OutputError(
-        f"{path} ({kind}) belongs to uid {uid}, which is neither the job (uid {os.geteuid()}) nor root nor its "
-        "folder's owner, and could read or replace what is written there",
+        f"{entry.variable}: {entry.path} ({kind}) belongs to uid {uid}, which is neither the job (uid {os.geteuid()}) "
+        "nor root nor its folder's owner, and could read or replace what is written there",
         f'remove it if it is a leftover; if it is meant to be there, run the job as its owner (user: "{uid}:{gid}")',
     )
