@@ -93,6 +93,27 @@ def test_without_a_volume_the_read_only_root_is_named(server: Project) -> None:
     assert server.key_names() == []
 
 
+def test_a_token_that_ends_with_the_container_is_told_before_its_key_is_made(server: Project, volume: str) -> None:
+    for options, home in (((), "the container's own layer"), (("--tmpfs", "/shared:mode=1777"), "in memory")):
+        done = server.run_job(*options, "--env", f"API_KEY_NAME=key in {home}")
+        warning, made = (done.stderr.index(text) for text in (home, "made key"))
+        assert warning < made
+    with_volume = server.run_job("--volume", f"{volume}:/shared", "--env", "API_KEY_NAME=kept")
+    assert "ends with the container" not in with_volume.stderr
+
+
+@pytest.mark.parametrize("user", [f"{JOB_UID}:{JOB_UID}", "0:0"])
+def test_a_file_of_another_containers_user_gets_no_token(server: Project, volume: str, user: str) -> None:
+    mount = ("--volume", f"{volume}:/shared")
+    plant = "touch /shared/chirpstack_api_token; chmod 666 /shared/chirpstack_api_token"
+    docker("run", "--rm", "--user", "1000:1000", *mount, "--entrypoint", "sh", IMAGE, "-c", plant)
+    done = server.run_job(*HARDENED, *mount, "--user", user, fails=True)
+    assert done.returncode == 6
+    assert "belongs to uid 1000" in done.stderr
+    assert in_volume(volume, "cat", "/shared/chirpstack_api_token") == ""
+    assert server.key_names() == []
+
+
 def test_secrets_may_be_mounted_as_files(server: Project, tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text("admin\n")
