@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from init_job import log, state
+from init_job import log, state, texts
 from init_job.errors import AccountError, ConfigurationError, InitJobError, Unavailable
 from init_job.outputs.env_file import EnvFile
 from init_job.outputs.interface import IssuedKey, Output
@@ -41,7 +41,7 @@ class Job:
             Output(form, path, settings.file_mode)
             for form, path in (
                 (TokenFile(), settings.token_file),
-                (EnvFile(settings.env_var), settings.env_file),
+                (EnvFile(settings.env_var, settings.env_scope_id_var), settings.env_file),
                 (JsonFile(), settings.json_file),
             )
             if path
@@ -123,11 +123,12 @@ class Job:
                 return
             # Another job may have set it between the two.
             if not initial or not self.server.log_in(email, password):
+                odd = texts.suspicious(password)
                 raise AccountError(
                     f"the server refused the login of {email}"
                     + (", with the initial password as well" if initial else ""),
-                    "check CHIRPSTACK_EMAIL and CHIRPSTACK_PASSWORD; an account that signs in with OpenID Connect only "
-                    "has no password here: use a local one",
+                    f"check CHIRPSTACK_EMAIL and CHIRPSTACK_PASSWORD{f' ({odd})' if odd else ''}; an account that "
+                    "signs in with OpenID Connect only has no password here: use a local one",
                 )
         self._warn_of_default_password()
 

@@ -91,11 +91,26 @@ def test_every_output_gets_the_token(chirpstack: Simulator, site: Site) -> None:
         "id": key.id,
         "name": NAME,
         "scope": "admin",
+        "scope_id": None,
         "read_only": False,
         "server": chirpstack.url,
         "api": "v4" if "4.19.0" in report.read_text() else "v3",
         "version": content["version"],
     }
+
+
+def test_the_id_of_the_keys_group_is_beside_the_token(chirpstack: Simulator, site: Site) -> None:
+    """Later calls need it, and none tells a key its own tenant or organization (contract §3.8)."""
+    [(name, group_id)] = chirpstack.groups().items()
+    kind = "tenant" if name == "ChirpStack" else "organization"
+    env, report = site.folder / "consumer.env", site.folder / "key.json"
+    given = {"API_KEY_SCOPE": f"{kind}:{name}", "ENV_FILE": env, "ENV_SCOPE_ID_VAR": "GROUP_ID", "JSON_FILE": report}
+    for _ in range(2):
+        run = site.run(**given)
+        assert run.code == 0, run.err
+        assert env.read_text() == f"CHIRPSTACK_API_TOKEN={site.token}\nGROUP_ID={group_id}\n"
+        assert json.loads(report.read_text())["scope_id"] == group_id
+        env.unlink()  # and once more without a login
 
 
 def test_an_output_that_is_added_later_gets_the_token_without_a_login(chirpstack: Simulator, site: Site) -> None:
@@ -543,6 +558,13 @@ def test_a_wrong_password_names_the_account_and_creates_nothing(chirpstack: Simu
     assert "OpenID Connect" in run.hint
     assert chirpstack.keys() == []
     assert site.files() == {}
+
+
+def test_what_is_odd_about_a_refused_password_is_told(chirpstack: Simulator, site: Site) -> None:
+    run = site.run(CHIRPSTACK_PASSWORD=f'"{PASSWORD}" ')
+    assert run.code == 4
+    assert "quotes" in run.hint
+    assert "space" in run.hint
 
 
 def test_an_account_that_may_not_make_keys_is_told(chirpstack: Simulator, site: Site) -> None:
