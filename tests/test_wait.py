@@ -2,6 +2,7 @@ import time
 
 import pytest
 
+from init_job import wait
 from init_job.errors import NotReady, NotThere, ServerRefusal, Unavailable
 from init_job.wait import Patience, pause
 
@@ -61,6 +62,36 @@ def test_the_deadline_is_one_for_all_calls() -> None:
     with pytest.raises(NotReady):
         patience.call(never)
     assert len(calls) == tries + 1
+
+
+class Gate(Unavailable):
+    lasting = True
+
+
+def test_what_does_not_pass_by_waiting_is_given_up_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wait, "_LASTING", 0.2)
+    begun = time.monotonic()
+
+    def call() -> None:
+        raise Gate("a redirect", "go round it")
+
+    with pytest.raises(NotReady, match=r"not ready within \d+ s \(\d+ tries\): a redirect") as error:
+        Patience(60).call(call)
+    assert error.value.hint == "go round it"
+    assert 0.2 <= time.monotonic() - begun < 50
+
+
+def test_a_server_that_comes_up_behind_a_gate_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons = iter([Gate("a redirect"), Unavailable("502"), Gate("a redirect"), Unavailable("502")])
+
+    def call() -> str:
+        if reason := next(reasons, None):
+            raise reason
+        return "ready"
+
+    # Counted anew each time that something else is said.
+    monkeypatch.setattr(wait, "_LASTING", 5.0)
+    assert Patience(60).call(call) == "ready"
 
 
 def test_what_is_final_is_not_tried_again() -> None:

@@ -84,19 +84,21 @@ def test_each_address_has_its_own_proxy_or_none(secured: TlsSimulator, v4: Simul
     assert run.code == 0, run.err
 
 
-@pytest.mark.parametrize(("status", "hint"), [(407, "USER:PASSWORD@HOST:PORT"), (502, "NO_PROXY"), (503, "NO_PROXY")])
-def test_a_proxy_that_refuses_is_told_from_the_server(
-    chirpstack: Simulator, tmp_path: Path, status: int, hint: str
-) -> None:
+@pytest.mark.parametrize("status", [200, 403, 404, 407, 429, 500, 502, 503])
+def test_a_proxy_that_refuses_is_told_from_the_server(chirpstack: Simulator, tmp_path: Path, status: int) -> None:
     with ForwardProxy(port(chirpstack.url), refusal=status) as proxy:
-        run = Site(tmp_path, chirpstack.url).try_once(HTTP_PROXY=proxy.url)
+        given: dict[str, str | Path] = {"HTTP_PROXY": f"http://anna:proxy-password@{proxy.address}"}
+        run = Site(tmp_path, chirpstack.url).try_once(**given)
     assert run.code == 3
     assert f"answered {status} (text/html: Squid says no)" in run.error
     assert "HTTP_PROXY" in run.hint
-    assert hint in run.hint
+    assert "NO_PROXY" in run.hint
+    assert ("USER:PASSWORD@HOST:PORT" if status == 407 else f"the proxy {proxy.address} ") in run.hint
+    expect_no_secrets(run, "proxy-password")
+    assert "anna" not in run.err
 
 
-@pytest.mark.parametrize("status", [407, 502])
+@pytest.mark.parametrize("status", [403, 404, 407, 502])
 def test_a_proxy_that_refuses_the_tunnel_is_told(secured: TlsSimulator, pki: Pki, site: Site, status: int) -> None:
     with ForwardProxy(port(secured.url), refusal=status) as proxy:
         run = site.try_once(HTTPS_PROXY=proxy.url, CHIRPSTACK_CA_FILE=pki.ca.file)
@@ -104,6 +106,7 @@ def test_a_proxy_that_refuses_the_tunnel_is_told(secured: TlsSimulator, pki: Pki
     assert "the proxy cannot be used" in run.error
     assert str(status) in run.error
     assert "HTTPS_PROXY" in run.hint
+    assert ("USER:PASSWORD@HOST:PORT" if status == 407 else proxy.address) in run.hint
 
 
 @pytest.mark.parametrize(
