@@ -100,7 +100,7 @@ class Http:
             error = too_long
         else:
             log.debug("request", f"{method} {url}: {status}, {len(text)} bytes", status=status)
-            self._learn_pace(status)
+            self._learn_pace(status, received.get("grpc-status", ""))
             return Answer(url, status, received, text, named, confidential)
         # A connection with half an answer in it must not serve the next request; one that was given up may go on.
         self._session = _Session(self.timeout, self._tls)
@@ -109,11 +109,12 @@ class Http:
         log.debug("request-failed", str(error))
         raise error from cause
 
-    def _learn_pace(self, status: int) -> None:
+    def _learn_pace(self, status: int, grpc_status: str) -> None:
         """Of a limit to the rate. Were each request sent at once, every other one would be refused, and a create that
         comes after a list never be let through. A server that only starts has let nothing through before."""
-        is_refused, was_refused = status in (429, 503), self._is_refused
-        if status == 429 or (is_refused and not was_refused):
+        # Envoy translates them for gRPC: exhausted, unavailable.
+        is_refused = status in (429, 503) or grpc_status in ("8", "14")
+        if status == 429 or grpc_status == "8" or (is_refused and not self._is_refused):
             self._pace = min(max(_PACES[0], 2 * self._pace), _PACES[1])
         self._is_refused, self._answered = is_refused, time.monotonic()
 

@@ -15,7 +15,8 @@ from tests.faults.sweep import each
 from tests.faults.world import APIS, Api
 
 _PAGE = b"<html><head><title>Too Many Requests</title></head></html>"
-_BODIES = {"text/html": _PAGE, "application/json": b'{"message":"API rate limit exceeded"}', "": b""}
+_GRPC = "application/grpc-web+proto"
+_BODIES = {_GRPC: b"", "text/html": _PAGE, "application/json": b'{"message":"API rate limit exceeded"}', "": b""}
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Limiter:
     retry_after: str
     per_connection: bool
     content_type: str
+    header: str = ""
     refused: int = 0
     too_early: list[float] = field(default_factory=list)
     """Seconds by which a request came before the time that it had been told."""
@@ -43,13 +45,13 @@ class Limiter:
             self._last[whose] = now
             return None
         self.refused += 1
-        headers = []
+        headers = [self.header] if self.header else []
         if self.retry_after == "seconds":
-            headers = [f"Retry-After: {math.ceil(left)}"]
+            headers += [f"Retry-After: {math.ceil(left)}"]
             self._told = now + math.ceil(left)
         elif self.retry_after == "date":
             clock = time.time() + 86400  # the server's own
-            headers = [
+            headers += [
                 f"Date: {formatdate(clock, usegmt=True)}",
                 f"Retry-After: {formatdate(math.floor(clock) + math.ceil(left), usegmt=True)}",
             ]
@@ -67,7 +69,7 @@ CASES: list[Case] = list(
         ("429 Too Many Requests", "503 Service Unavailable"),
         ("", "seconds", "date"),
         (False, True),
-        _BODIES,
+        ("text/html", "application/json", ""),
     )
 )
 
@@ -109,3 +111,16 @@ def test_a_rate_limit_makes_every_command_slow_only(api: Api, arguments: tuple[s
         result = world.run(None, arguments, WAIT_TIMEOUT="55s")
         assert result.code == 0, result.log
         record("rate limits", f"{arguments[0]}: one request in 0.3 s, 429", "exit 0")
+
+
+@pytest.mark.parametrize("status", [8, 14])
+def test_a_rate_limit_that_is_told_as_a_status_of_grpc_makes_a_first_run_slow_only(status: int, worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        limiter = Limiter(1.0, "200 OK", "", False, _GRPC, f"grpc-status: {status}")
+        world.proxy.plan(limiter.plan)
+        result = world.run(WAIT_TIMEOUT="55s")
+        world.expect_promise_kept(result)
+        assert result.code == 0, result.log
+        world.expect_healed(result.log)
+        record("rate limits", f"one request in 1.0 s, gRPC status {status}", "exit 0")

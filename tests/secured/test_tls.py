@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from init_job.errors import Unavailable
+from init_job.servers.http import Http
 from tests.secured.authority import Authority, Certificate, tls
 from tests.secured.conftest import Pki
 from tests.secured.server import NAME, Site, TlsSimulator, expect_first_and_second_run
 from tests.simulator import Drop, Request, Response, Simulator
-from tests.support import environment, started_job
+from tests.support import environment, settings_for, started_job
 
 # Whom the job trusts
 
@@ -327,3 +329,31 @@ def test_termination_ends_a_handshake(tmp_path: Path) -> None:
             job.communicate(timeout=30)
             connection.close()
     assert job.returncode == 143
+
+
+# What may have been carried out
+
+
+@pytest.mark.parametrize(
+    ("given", "version"),
+    [
+        ("a stranger's authority", ssl.TLSVersion.TLSv1_2),
+        ("a stranger's authority", ssl.TLSVersion.TLSv1_3),
+        # In TLS 1.3 the request has left by the time that the server looks at the client's certificate.
+        ("a stranger's certificate", ssl.TLSVersion.TLSv1_2),
+        ("no certificate", ssl.TLSVersion.TLSv1_2),
+    ],
+)
+def test_what_tls_refused_was_not_carried_out(pki: Pki, given: str, version: ssl.TLSVersion) -> None:
+    variables = {"CHIRPSTACK_CA_FILE": str(pki.ca.file)}
+    if given == "a stranger's certificate":
+        strange = pki.stranger.issue(f"stranger-{version.name}", client=True)
+        variables["CHIRPSTACK_CLIENT_CERT_FILE"] = str(strange.file)
+        variables["CHIRPSTACK_CLIENT_KEY_FILE"] = str(strange.key_file)
+    elif given == "a stranger's authority":
+        variables["CHIRPSTACK_CA_FILE"] = str(pki.stranger.file)
+    with TlsSimulator("v4", tls_with_clients(pki, version)) as simulator:
+        with pytest.raises(Unavailable) as caught:
+            Http(settings_for(simulator.url, **variables)).send("POST", "/", content=b"make a key")
+        assert simulator.requests == []
+    assert not caught.value.in_doubt, str(caught.value)
