@@ -105,6 +105,18 @@ def test_a_redirect_to_https_names_its_target(chirpstack: Simulator, tmp_path: P
     assert chirpstack.requests == []
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_limit_to_the_rate_makes_runs_slow_only(chirpstack: Simulator, tmp_path: Path, pki: Pki, status: int) -> None:
+    limit = f"limit_req zone=few; limit_req_status {status};"
+    with behind_nginx(tmp_path, chirpstack.url, pki, location=limit) as site:
+        for what in ("created", "up to date"):
+            run = site.run()
+            assert run.code == 0, run.err
+            assert what in run.messages[-1]
+    assert len(chirpstack.keys(NAME)) == 1
+    assert chirpstack.token_works(site.token)
+
+
 @pytest.fixture(scope="session")
 def clients(pki: Pki) -> dict[str, Certificate]:
     return {
