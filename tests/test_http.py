@@ -412,7 +412,7 @@ def test_of_an_answer_it_is_told_whether_a_key_may_have_been_made(api: Api, answ
 # Headers for what stands before the server
 
 
-def test_the_users_headers_go_to_the_server_and_to_nobody_else() -> None:
+def test_the_users_headers_go_to_the_server_and_to_nobody_else(tmp_path: Path) -> None:
     heads: dict[str, bytes] = {}
 
     def noting(name: str) -> Callable[[socket.socket], None]:
@@ -424,14 +424,15 @@ def test_the_users_headers_go_to_the_server_and_to_nobody_else() -> None:
         return serve
 
     with Peer(noting("server")) as peer, Peer(noting("other")) as other:
-        settings = settings_for(peer.url)
-        object.__setattr__(settings, "headers", {"CF-Access-Client-Secret": "open", "accept": "x"})
-        http = Http(settings)
-        http.get("/", {"Accept": "application/json"})
+        file = tmp_path / "headers"
+        file.write_text("CF-Access-Client-Secret: open\nuser-agent: me\n")
+        http = Http(settings_for(peer.url, CHIRPSTACK_HEADERS_FILE=str(file)))
+        http.get("/", {"User-Agent": "ours"})
         http.get(f"{other.url}/health")
     assert b"CF-Access-Client-Secret: open\r\n" in heads["server"]
-    assert heads["server"].lower().count(b"accept:") == 1
-    assert b"accept: application/json" in heads["server"].lower()
+    assert [line for line in heads["server"].lower().split(b"\r\n") if line.startswith(b"user-agent:")] == [
+        b"user-agent: ours"
+    ]
     assert b"CF-Access" not in heads["other"]
 
 

@@ -52,6 +52,29 @@ def test_a_sign_on_gate_is_told_and_how_to_pass_it(name: str, api: Api, worlds: 
         record("in between", f"a gate: {name}", "exit 3, told")
 
 
+@pytest.mark.parametrize("api", APIS)
+def test_a_gate_is_passed_with_the_headers_that_it_wants(api: Api, worlds: Worlds) -> None:
+    gate = redirect("https://sso.example.com/start")
+    with worlds(api) as world:
+        file = world.folder / "headers"
+        file.write_text("X-Gate-Id: me\nX-Gate-Secret: let me through\n")
+        world.variables["CHIRPSTACK_HEADERS_FILE"] = str(file)
+        world.settle()
+
+        def check_header(exchange: Exchange) -> Fault | None:
+            is_let_through = b"\r\nX-Gate-Secret: let me through\r\n" in exchange.request
+            return None if is_let_through else lambda exchange: exchange.send(gate.whole)
+
+        for arguments in ((), ("check",), ("rotate",), ("revoke",)):
+            world.proxy.plan(check_header)
+            result = world.run(None, arguments)
+            assert result.code == 0, result.log
+            assert "let me through" not in result.err
+        world.again = ("ensure",)
+        world.expect_healed(result.log)
+        record("in between", "a gate that wants headers", "exit 0")
+
+
 def to_https(exchange: Exchange) -> None:
     path = exchange.request.split()[1].decode()
     exchange.send(redirect(f"https://127.0.0.1{path}").whole)
