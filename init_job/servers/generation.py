@@ -64,6 +64,8 @@ class Group:
 
 
 class Generation(Server):
+    """A server whose answers are gRPC's statuses, in whatever dress."""
+
     _login_refused: str
     """What it says to a wrong password."""
     _dead: Mapping[str, str]

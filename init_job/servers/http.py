@@ -57,7 +57,9 @@ class Http:
         self._tls = tls_context(settings) if is_tls else None
         self._session = _Session(self.timeout, self._tls)
         self._pace = 0.0
+        """Seconds from one answer to the next request."""
         self._is_refused = True
+        """Whether the last answer was "not now"; at first nothing has been let through."""
         self._answered = 0.0
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
