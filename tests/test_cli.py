@@ -96,6 +96,7 @@ def test_every_output_gets_the_token(chirpstack: Simulator, site: Site) -> None:
         "server": chirpstack.url,
         "api": "v4" if "4.19.0" in report.read_text() else "v3",
         "version": content["version"],
+        "scope_id": None,
     }
 
 

@@ -350,6 +350,8 @@ def test_an_output_that_cannot_be_read_holds_nothing(tmp_path: Path) -> None:
     assert one.write(KEY)
     assert one.holds(TOKEN)
     assert not one.holds(OLD)
+    path.unlink()
+    assert not one.holds("")
     shutil.rmtree(path.parent)
     assert not one.holds(TOKEN)
     assert not Output(TokenFile(), "-").holds(TOKEN)

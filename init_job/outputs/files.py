@@ -62,7 +62,7 @@ class File(Place):
                 self._warn_if_fleeting(entry)
             content = self._content(fd) if fd >= 0 else b""
             wanted = edit(content)
-            if not only_try:
+            if fd >= 0 or not self._is_users_own:  # otherwise nothing is locked, and another job may be at it
                 disk.tidy(entry.folder, entry.name)
             if wanted == content or (wanted is None and fd < 0):
                 return False

@@ -98,7 +98,7 @@ class Output:
     def holds(self, token: str) -> bool:
         """Whether this token is there, as far as that can be told. Never raises."""
         try:
-            return self._text(self._clean(self._place.read())) == token
+            return bool(token) and self._text(self._clean(self._place.read())) == token
         except OutputError:
             return False
 
