@@ -111,7 +111,7 @@ def test_each_reason_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
 
     def call() -> None:
         if reason := next(reasons, ""):
-            raise Unavailable(reason)
+            raise NotThere(reason)
 
     with caplog.at_level("INFO"):
         Patience(60).call(call)
