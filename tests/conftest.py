@@ -1,9 +1,15 @@
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from tests.simulator import Simulator
 from tests.support import PASSWORD
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Two for each processor: a good deal of the tests' time is waiting, for time limits and for late servers."""
+    return 2 * (yield)
 
 
 @pytest.fixture(params=["v3", "v4"])

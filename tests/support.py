@@ -75,7 +75,7 @@ def run_job(cwd: Path, *arguments: str, variables: Mapping[str, str | Path] | No
     if any(name.startswith("PYTHON") for name in variables):
         # They are for an interpreter that starts.
         command = [sys.executable, "-m", "init_job", *arguments]
-        done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
         run = Run(done.returncode, done.stdout, done.stderr)
     else:
         with TemporaryDirectory() as streams:

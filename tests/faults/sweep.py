@@ -13,7 +13,7 @@ from tests.faults.world import FULL, World
 C = TypeVar("C")
 SHARE = 40
 """`make test` tries one of so many cases of a sweep."""
-_AT_ONCE = 8
+_AT_ONCE = 4
 
 
 def each(cases: Iterable[C], check: Callable[[C], None], one_of: int = 1) -> None:
