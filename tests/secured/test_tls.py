@@ -248,7 +248,7 @@ def test_a_port_that_never_shakes_hands_takes_no_longer_than_the_request_timeout
     with socket.create_server(("127.0.0.1", 0)) as server:
         run = Site(tmp_path, f"https://localhost:{server.getsockname()[1]}").try_once(REQUEST_TIMEOUT="200ms")
     assert run.code == 3
-    assert "did not answer within 0.2 s" in run.error
+    assert "did not answer" in run.error  # in the words of whichever limit comes first: for a connection, or for all
 
 
 # HEALTH_URL
