@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from init_job import log
 from init_job.decide import Saved, There
-from init_job.errors import AccountError
+from init_job.errors import AccountError, Unavailable
 from init_job.job import Job, SavedToken
 from init_job.servers.interface import KEY_DELETED, Key, ResolvedScope, TokenStatus
 from init_job.state import Intent
@@ -16,9 +16,8 @@ def survey(job: Job, tokens: list[SavedToken]) -> tuple[ResolvedScope, There]:
     """Ask the server, logged in. Keys that an interrupted run made and whose token nobody has are deleted."""
     asked, memory = job.settings, job.memory
     scope = job.server.resolve(asked.scope)
-    keys = job.server.list_keys(scope, asked.key_name)
+    keys, saved = job.patience.call(lambda: _look(job, tokens, scope))
     ids = {key.id for key in keys}
-    saved = tuple(_look_at(job, token, scope, ids) for token in tokens)
     intent = _matching_intent(job)
     unread, doomed = leftovers(keys, saved, intent)
     for key_id in unread:
@@ -46,6 +45,20 @@ def leftovers(
     unread = tuple(key.id for key in keys if key.id not in intent.known and key.id not in working)
     replaced = working & {key.id for key in keys} - set(intent.doomed)
     return unread, tuple(key.id for key in keys if key.id in intent.doomed and replaced)
+
+
+def _look(job: Job, tokens: list[SavedToken], scope: ResolvedScope) -> tuple[list[Key], tuple[Saved, ...]]:
+    """Raises Unavailable when the server contradicts itself: a key was deleted meanwhile, or several answer."""
+    keys = job.server.list_keys(scope, job.settings.key_name)
+    ids = {key.id for key in keys}
+    saved = tuple(_look_at(job, token, scope, ids) for token in tokens)
+    for token in saved:
+        if token.key_id in ids and token.reason == KEY_DELETED:
+            raise Unavailable(
+                f"the server lists key {token.key_id}, and says of its token that the key was deleted",
+                "do several servers answer at CHIRPSTACK_URL?",
+            )
+    return keys, saved
 
 
 def _look_at(job: Job, token: SavedToken, scope: ResolvedScope, ids: set[str]) -> Saved:

@@ -91,7 +91,6 @@ def test_every_output_gets_the_token(chirpstack: Simulator, site: Site) -> None:
         "id": key.id,
         "name": NAME,
         "scope": "admin",
-        "scope_id": None,
         "read_only": False,
         "server": chirpstack.url,
         "api": "v4" if "4.19.0" in report.read_text() else "v3",
@@ -105,9 +104,9 @@ def test_the_id_of_the_keys_group_is_beside_the_token(chirpstack: Simulator, sit
     [(name, group_id)] = chirpstack.groups().items()
     kind = "tenant" if name == "ChirpStack" else "organization"
     env, report = site.folder / "consumer.env", site.folder / "key.json"
-    given = {"API_KEY_SCOPE": f"{kind}:{name}", "ENV_FILE": env, "ENV_SCOPE_ID_VAR": "GROUP_ID", "JSON_FILE": report}
+    scope = f"{kind}:{name}"
     for _ in range(2):
-        run = site.run(**given)
+        run = site.run(API_KEY_SCOPE=scope, ENV_FILE=env, ENV_SCOPE_ID_VAR="GROUP_ID", JSON_FILE=report)
         assert run.code == 0, run.err
         assert env.read_text() == f"CHIRPSTACK_API_TOKEN={site.token}\nGROUP_ID={group_id}\n"
         assert json.loads(report.read_text())["scope_id"] == group_id
