@@ -116,10 +116,11 @@ def test_a_servers_clock_that_is_a_day_off_changes_nothing(worlds: Worlds) -> No
         record("load and time", "the server's clock is a day off", "exit 0")
 
 
+# As they are; what settings take off a value, or take for one that nothing has expanded, has tests beside them.
 ODD_NAMES = [
-    "100%", "a_b", "%", "_", "it's", 'say "hi"', "`id`", "$(id)", "${HOME}", "#", "a # b", "a=b", "a\\b", "a/b", "a,b",
-    "<b>&amp;", "?x=1&y", "ключ", "🔑", "مفتاح \u202b", "é", "e\u0301", "x" * 100, " leading", "trailing ", "a  b", "-",
-    "..", "null", "0", "İ", "ß", "{{ a }}", "'; DROP TABLE api_key; --",
+    "100%", "a_b", "%", "_", "it's", 'say "hi"', "a `id`", "$(id", "a $HOME", "#", "a # b", "a=b", "a\\b", "a/b", "a,b",
+    "<b>&amp;", "?x=1&y", "ключ", "🔑", "مفتاح \u202b", "é", "e\u0301", "x" * 100, "a  b", "-",
+    "..", "null", "0", "İ", "ß", "{ a }", "'; DROP TABLE api_key; --",
 ]  # fmt: skip
 
 
