@@ -18,17 +18,18 @@ def check(settings: Settings) -> str:
     """What was found, in one line. Raises TokenError when some output has no token that works."""
     job = Job(settings, may_change=False)
     with job.remembering():
-        texts = {text: str(output) for output in reversed(job.outputs) if (text := output.text())}
+        held = {text: str(output) for output in reversed(job.outputs) if (text := output.text())}
         empty = [str(output) for output in job.outputs if output.is_kept and not output.text()]
-        if empty or not texts:
+        if empty or not held:
             raise TokenError(f"there is no token in {', '.join(empty) or 'standard output'}", _MEND)
-        if len(texts) > 1:
-            raise TokenError(f"{' and '.join(texts.values())} hold different tokens", _MEND)
-        [(token, where)] = texts.items()
+        if len(held) > 1:
+            raise TokenError(f"{' and '.join(held.values())} hold different tokens", _MEND)
+        [(token, where)] = held.items()
         claims = read_claims(token)
         if claims.kind is not Kind.API_KEY:
             is_ours = claims.kind is Kind.LOGIN  # which a run replaces; anything else it leaves alone
-            raise TokenError(f"{where} holds {describe(claims, time.time())}", _MEND if is_ours else _CLEAR)
+            what = "a placeholder" if texts.stands_for_a_token(token) else describe(claims, time.time())
+            raise TokenError(f"{where} holds {what}", _MEND if is_ours else _CLEAR)
         return _check_api_token(job, SavedToken(token, claims.key_id, where))
 
 

@@ -41,7 +41,7 @@ class Creation:
     def run(self) -> MadeKey:
         """Raises OutputError before anything is created, and whatever the server or another job give reason for."""
         job = self._job
-        job.prove_outputs()
+        job.prove(job.outputs)
         try:
             job.memory.save(self._intended)
         except OSError as error:

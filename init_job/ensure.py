@@ -27,8 +27,8 @@ def _run(job: Job, is_due: Callable[[MadeKey | None], bool]) -> str:
         tokens = job.saved_tokens()
         if not tokens:
             job.need_password()
-        if job.may_change and job.lacking:
-            job.prove_outputs()  # before the wait, not after it
+        if job.may_change:
+            job.prove(job.lacking)  # before the wait, not after it
         made = job.remembers(tokens)
         renew = is_due(made)
         if made and not renew and job.still_works(made, tokens[0]):

@@ -47,8 +47,8 @@ class Job:
             if path
         ]
         self.memory = StateFile()
-        self.lacking: list[str] = []
-        """Names of the files without a token, once `saved_tokens` has looked."""
+        self.lacking: list[Output] = []
+        """Those without a token, once `saved_tokens` has looked."""
         self._likely_api = ""
         self._http = Http(settings)
         self._server: Server | None = None
@@ -81,8 +81,8 @@ class Job:
                 claims = read_claims(token)
                 found.setdefault(token, SavedToken(token, claims.key_id, str(output)))
                 self._likely_api = claims.api
-            elif output.is_kept:
-                self.lacking.append(str(output))
+            else:
+                self.lacking.append(output)
         return list(found.values())
 
     def remembers(self, saved: list[SavedToken]) -> MadeKey | None:
@@ -179,7 +179,7 @@ class Job:
     def write_outputs(self, token: str, made: MadeKey) -> list[str]:
         """Names of the outputs that had to change. Raises OutputError."""
         if not self.may_change:
-            return self.lacking
+            return [str(output) for output in self.lacking]
         issued = IssuedKey(
             token, made.id, made.name, made.scope, made.read_only, made.server, made.api, made.version, made.scope_id
         )
@@ -190,14 +190,14 @@ class Job:
         held = [output for output in self.outputs if (token := output.text()) and token not in kept]
         return [str(output) for output in held if not self.may_change or output.remove()]
 
-    def prove_outputs(self) -> None:
-        """With a key as large as one gets. Raises OutputError."""
+    def prove(self, outputs: list[Output]) -> None:
+        """That they can be written, with a key as large as one gets. Raises OutputError."""
         asked, filler = self.settings, "0" * 300
         token = f"{filler}.{filler}.{filler}"
         issued = IssuedKey(
             token, filler, asked.key_name, str(asked.scope), asked.read_only, asked.url, filler, filler, filler
         )
-        for output in self.outputs:
+        for output in outputs:
             output.prove_writable(issued)
 
 

@@ -15,6 +15,12 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 
+_FOR_A_TOKEN = re.compile(
+    r"\W*(change[-_ ]?(me|this)|replace[-_ ]?(me|this|with\b.*)|(your|my|the|insert|enter|put|paste|add|some)[-_ ].*|"
+    r"(api[-_ ]?)?(token|key)|none|null|x+|\W+|\$\{?\w+\}?)\W*",
+    re.IGNORECASE | re.ASCII,
+)
+
 
 class NotUtf8(ValueError):
     """Bytes in another encoding, or none."""
@@ -96,6 +102,11 @@ def expect_sense(text: str) -> None:
 
 def is_placeholder(text: str) -> bool:
     return bool(_PLACEHOLDER.fullmatch(text))
+
+
+def stands_for_a_token(text: str) -> bool:
+    """What people write where a token is to come."""
+    return is_placeholder(text) or bool(_FOR_A_TOKEN.fullmatch(text))
 
 
 def suspicious(password: str) -> str:

@@ -1,22 +1,14 @@
 """One place where the token goes: a format (pure) at a place (effects)."""
 
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from init_job import log, tokens
+from init_job import log, texts, tokens
 from init_job.errors import OutputError
 from init_job.outputs.disk import LIMIT
 from init_job.outputs.files import File
 from init_job.outputs.paths import changed
 from init_job.outputs.place import StandardOutput
-
-_PLACEHOLDER = re.compile(
-    r"\W*(change[-_ ]?(me|this)|replace[-_ ]?(me|this|with\b.*)|(your|my|the|insert|enter|put|paste|add|some)[-_ ].*|"
-    r"(api[-_ ]?)?(token|key)|placeholder|example|dummy|todo|tbd|fixme|none|null|x+|\W+|\$\{?\w+\}?)\W*",
-    re.IGNORECASE | re.ASCII,
-)
-"""What people write where a token is to come."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +149,7 @@ class Output:
             return ""
         if kind is tokens.Kind.OTHER_JWT:
             raise self._foreign("it holds a JWT that ChirpStack did not make")
-        if _PLACEHOLDER.fullmatch(text):
+        if texts.stands_for_a_token(text):
             raise self._foreign(
                 "it holds no token but a placeholder",
                 "remove the placeholder, so that nothing is there, and run it again",
