@@ -2,7 +2,7 @@
 
 import time
 
-from init_job import log
+from init_job import log, texts
 from init_job.decide import There, UpToDate, Wanted, decide
 from init_job.errors import AccountError, TokenError
 from init_job.job import Job, SavedToken
