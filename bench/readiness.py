@@ -59,13 +59,12 @@ def from_ready_to_token(package: Path) -> Section:
 
 
 def _once(package: Path, api: Literal["v3", "v4"], version: str, wait: float) -> _Run:
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Simulator(api, version) as simulator:
+    starting = _STARTING if wait and api == "v3" else 0.0
+    late = Simulator(api, version, starts_after=max(0.0, wait - starting), starting_for=starting)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, late as simulator:
         server = job.Server(api, simulator.url, real=False)
         given = {**job.variables(package, server, Path(folder), "bench"), "WAIT_TIMEOUT": f"{2 * _LONGEST:g}s"}
         token_file = Path(given["TOKEN_FILE"])
-        if wait:
-            starting = _STARTING if api == "v3" else 0.0
-            simulator.restart(starts_after=wait - starting, starting_for=starting)
         begun = time.monotonic()
         with subprocess.Popen(
             job.COMMAND, env={**BARE, **given}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

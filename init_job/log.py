@@ -22,11 +22,12 @@ _logger = logging.getLogger("init_job")
 MASK = "***"
 _JWT = re.compile(r"eyJ[\w+/=-]{10,}(?:\.[\w-]*){0,2}")  # or any JSON in base64: a login that comes back
 _secrets: set[str] = set()
+_LONGEST = 8192  # characters; what is longer is nobody's secret, and to look for it would take seconds
 
 
 def hide(secret: str | None) -> None:
-    """Mask this text, of whatever length, in all that is foreign from now on."""
-    if secret and secret not in _secrets:
+    """Mask this text, be it a single character, in all that is foreign from now on."""
+    if secret and (secret := secret[:_LONGEST]) not in _secrets:
         _secrets.add(secret)
         _pattern.cache_clear()
 
