@@ -18,6 +18,8 @@ class Given:
         self.ignored: dict[str, str] = {}
         """Why a variable does not count, by its name."""
         self.values = {name: value for name, value in environ.items() if value}
+        self.is_whole = True
+        """Whether nothing that the file may set is missing."""
         path = env_file or ".env"
         if env_file or os.path.isfile(path):
             try:
@@ -26,6 +28,7 @@ class Given:
                 self._add(path, text, environ)
             except ValueError as error:
                 self.problems.append(str(error))
+                self.is_whole = False
 
     def _add(self, path: str, text: str, environ: Mapping[str, str]) -> None:
         from init_job import settings_file  # a run without such a file does not pay for it

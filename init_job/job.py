@@ -116,10 +116,8 @@ class Job:
         self.need_password()
         if not self.server.log_in(email, password):
             if initial and self.server.log_in(email, initial):
-                self._change(
-                    f"set CHIRPSTACK_PASSWORD as the password of {email}", "password-set",
-                    lambda: self.server.set_password(password),
-                )  # fmt: skip
+                what = f"set CHIRPSTACK_PASSWORD as the password of {email}"
+                self._change(what, "password-set", what, lambda: self.server.set_password(password))
                 return
             # Another job may have set it between the two.
             if not initial or not self.server.log_in(email, password):
@@ -157,15 +155,15 @@ class Job:
             )
 
     def delete_key(self, key_id: str, because: str = "") -> None:
-        why = f": {because}" if because else ""
-        self._change(f"delete key {key_id}{why}", "deleted", lambda: self.server.delete_key(key_id), id=key_id)
+        key = f"key {key_id} on the server{f': {because}' if because else ''}"
+        self._change(f"delete {key}", "deleted", f"deleted {key}", lambda: self.server.delete_key(key_id), id=key_id)
 
-    def _change(self, what: str, event: str, action: Callable[[], object], **fields: str) -> None:
+    def _change(self, what: str, event: str, done: str, action: Callable[[], object], **fields: str) -> None:
         if not self.may_change:
             log.info("would", f"would {what}", **fields)
             return
         action()
-        log.info(event, f"done: {what}", **fields)
+        log.info(event, done, **fields)
 
     def made_key(self, key_id: str, scope: ResolvedScope) -> MadeKey:
         """What to remember of a key made under these settings."""

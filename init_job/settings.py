@@ -155,8 +155,8 @@ def load(
         log.hide(value)
         log.hide(value.rpartition(" ")[2])  # without its kind: `Bearer …`
     given.problems += _contradictions(chosen)
-    wrong = any(problem.startswith(_OUTPUTS) for problem in given.problems)
-    if not wrong and not (chosen["token_file"] or chosen["env_file"] or chosen["json_file"]):
+    is_known = given.is_whole and not any(problem.startswith(_OUTPUTS) for problem in given.problems)
+    if is_known and not (chosen["token_file"] or chosen["env_file"] or chosen["json_file"]):
         given.problems.append("no output: set TOKEN_FILE, ENV_FILE or JSON_FILE")
     given.problems += [
         f"{name} is not UTF-8" for name in environ if name.lower() in _PROXIES and not texts.is_utf8(environ[name])
