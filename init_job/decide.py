@@ -98,7 +98,8 @@ def decide(wanted: Wanted, there: There, renew: bool = False) -> UpToDate | Crea
         if stranger.key_id not in there.made or (there.keys and not there.own):
             raise somebody_elses(wanted.name, stranger)
     if not there.keys:
-        return Create("the settings were changed" if strangers else "there is none of that name")
+        why = [f"the token of key {token.key_id} no longer works: {token.reason}" for token in there.saved]
+        return Create("the settings were changed" if strangers else "; ".join(["there is none of that name", *why]))
 
     fitting = {key.id for key in there.keys if key.read_only == wanted.read_only}
     working = [token for token in there.saved if token.works and token not in strangers]

@@ -52,7 +52,10 @@ def stops(*words: str) -> Iterator[None]:
 @pytest.mark.parametrize("on_lost", OnLostToken)
 @pytest.mark.parametrize("saved", [[], [dead("a")]])
 def test_no_key_and_no_token_that_works_means_create(saved: list[Saved], on_lost: OnLostToken) -> None:
-    assert decided([], *saved, on_lost=on_lost) == Create("there is none of that name")
+    decision = decided([], *saved, on_lost=on_lost)
+    assert isinstance(decision, Create)
+    assert decision.delete == ()
+    assert all(f"key {token.key_id} no longer works: {token.reason}" in decision.because for token in saved)
 
 
 @pytest.mark.parametrize("on_lost", OnLostToken)
