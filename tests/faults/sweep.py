@@ -1,10 +1,11 @@
 """Many cases of one kind at once: the runs mostly wait, for a backoff or for a time limit."""
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from os import environ
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tests.faults.ledger import record, require
 from tests.faults.runner import Result
@@ -29,6 +30,23 @@ def each(cases: Iterable[C], check: Callable[[C], None], one_of: int = 1) -> Non
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(named, cases if FULL else _sample(list(cases), one_of)))
+
+
+def some_of(*dimensions: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """For `parametrize`: all combinations in a full sweep, otherwise so many that each value of each comes."""
+    if FULL:
+        return list(product(*dimensions))
+    longest, found = max(dimensions, key=len), []
+    for number in range(len(longest)):
+        one, divisor = [], 1
+        for values in dimensions:
+            if values is longest:
+                one.append(values[number])
+            else:
+                one.append(values[number // divisor % len(values)])
+                divisor *= len(values)
+        found.append(tuple(one))
+    return found
 
 
 def _sample(cases: list[C], one_of: int) -> list[C]:

@@ -11,11 +11,15 @@ from tests.faults.ledger import record, require
 from tests.faults.proxy import Exchange
 from tests.faults.runner import Result, Runner
 from tests.faults.scenarios import SCENARIOS, Scenario, survey
-from tests.faults.sweep import SHARE, each, judge
+from tests.faults.sweep import SHARE, each, judge, some_of
 from tests.faults.world import APIS, Api, Handle, World, key_id, pick
 
 MOMENTS = ("before the request is forwarded", "after the server acted", "after the answer")
 EXIT = {SIGKILL: 137, SIGTERM: 143, SIGINT: 130}
+
+
+def named(value: object) -> str:
+    return value.name if isinstance(value, Signals) else str(value)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -70,9 +74,9 @@ def expect_no_token_lost(world: World, before: set[str], result: Result) -> None
         require(made in {key_id(token) for token in world.tokens() if token}, "a key without its token", result.log)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("signum", [SIGKILL, SIGTERM, SIGINT], ids=lambda signum: signum.name)
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+@pytest.mark.parametrize(
+    ("scenario", "signum", "when"), some_of(SCENARIOS, [SIGKILL, SIGTERM, SIGINT], ["before", "after"]), ids=named
+)
 def test_a_job_that_is_ended_around_a_change_of_a_file_costs_at_most_one_more_run(
     scenario: Scenario, signum: Signals, when: str, worlds: Worlds, runner: Runner
 ) -> None:
@@ -96,8 +100,7 @@ def test_a_job_that_is_ended_around_a_change_of_a_file_costs_at_most_one_more_ru
     each(cases(), check, one_of=SHARE)
 
 
-@pytest.mark.parametrize("signum", [SIGTERM, SIGINT], ids=lambda signum: signum.name)
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+@pytest.mark.parametrize(("scenario", "signum"), some_of(SCENARIOS, [SIGTERM, SIGINT]), ids=named)
 def test_a_job_that_waits_for_an_answer_ends_within_a_second_or_with_the_token_on_disk(
     scenario: Scenario, signum: Signals, worlds: Worlds, runner: Runner
 ) -> None:
