@@ -10,7 +10,15 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from init_job.errors import AccountError, ServerRefusal, Unavailable
 from init_job.servers.answer import Answer
 from init_job.servers.http import Http
-from init_job.servers.interface import KEY_DELETED, SIGNED_OTHERWISE, Key, ResolvedScope, Server, TokenStatus
+from init_job.servers.interface import (
+    KEY_DELETED,
+    SIGNED_OTHERWISE,
+    Key,
+    NotThisApi,
+    ResolvedScope,
+    Server,
+    TokenStatus,
+)
 from init_job.wait import Patience
 
 PAGE = 5000
@@ -79,6 +87,23 @@ class Generation(Server):
         self._patience = patience
         self._session = ""
         self._account = ("", "")
+
+    @patiently
+    def probe(self) -> NotThisApi | None:
+        """A login without e-mail: it asks the database and matches no user (contract §3.1)."""
+        try:
+            self._log_in_as_nobody()
+        except NotThisApi as refusal:
+            return refusal
+        except Refused as refused:
+            if refused.code == UNAUTHENTICATED:
+                return None
+            return NotThisApi(f"the login answers {str(refused)!r}, as no ChirpStack {self.api} does")
+        return NotThisApi(f"the login lets anybody in, as no ChirpStack {self.api} does")
+
+    @abstractmethod
+    def _log_in_as_nobody(self) -> None:
+        """In one try."""
 
     def accepts(self, email: str, password: str) -> bool:
         return bool(self._patience.call(lambda: self._token_of_login(email, password)))
