@@ -37,12 +37,14 @@ generation, prove nothing writable, remember nothing, and give way to nobody.
 _REMARKS = """## What makes it fast
 
 * Starting Python and importing `requests` is nearly all of a run. What a run does not need is not imported:
-  `python-dotenv` without a `.env` file, `protobuf` for v3 and for a v4 run that needs no login, `tenacity` for a run
+  `python-dotenv` without an `ENV_FILE`, `protobuf` for v3 and for a v4 run that needs no login, `tenacity` for a run
   with nothing to do, TLS and its certificates for `http://`. `tests/test_counts.py` holds it to that.
 * Garbage collection pauses while the modules are imported, and leaves them alone afterwards (`init_job/__main__.py`).
   They stay until the end anyway, and to look through them again and again, at exit once more, takes longer than all
   of the job's own work. This is why a whole run takes about as long as the imports (a) alone, which do not do so.
 * A run with nothing to do sends one request; every run has one connection.
+* For the first minute a server that is not there yet is asked every 50 to 150 ms, at random. A refused connection costs
+  about 1.5 ms of processor time, so the token is there a moment after the server, and the wait costs next to nothing.
 * Keys are listed in pages of 5000: few round trips, and half of the 4 MiB that v3's gateway lets through. Only keys
   of the right name are kept, so memory grows to that of one page and then no more. Smaller pages would take less of
   it and more time: a server sorts the whole list anew for each.
