@@ -54,9 +54,14 @@ class Refused(Exception):
     """A gRPC status that is no trouble of the moment. As a text it is fit for a message."""
 
     def __init__(self, code: int, said: str, answer: Answer) -> None:
-        super().__init__(answer.quoted(said) or f"gRPC status {code}")
+        super().__init__(code)
         self.code = code
         self.said = said
+        self._answer = answer
+
+    def __str__(self) -> str:
+        # Masked only where it is told: most refusals are expected, and looking for secrets takes a while.
+        return self._answer.quoted(self.said) or f"gRPC status {self.code}"
 
 
 class ClockDoubt(Unavailable):
