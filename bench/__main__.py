@@ -1,4 +1,5 @@
-"""`python -m bench`: measures, prints, and writes docs/performance.md. About six minutes; the machine should be idle.
+"""`python -m bench`: measures, prints, and writes docs/performance.md. About ten minutes; the machine should be idle.
+`python -m bench readiness`: measures and prints one section only; without a name of one it tells the names.
 
 CHIRPSTACK_TEST_V3_URL, CHIRPSTACK_TEST_V4_URL   real servers (admin/admin), for the comparisons that need one
 IMAGE, PYTHON_IMAGE, CURL_IMAGE                  the job's container image, its base, and one with curl and jq: all
@@ -7,6 +8,7 @@ IMAGE, PYTHON_IMAGE, CURL_IMAGE                  the job's container image, its 
 
 import os
 import platform
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -51,26 +53,31 @@ _REMARKS = """## What makes it fast
 """
 
 
-def main() -> None:
+def main(names: list[str]) -> None:
     machine = f"{os.cpu_count()} cores, {platform.system()}, Python {'.'.join(platform.python_version_tuple()[:2])}"
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     if load > 0.3:
         machine += f", which was busy with other things (load {load:.1f} for each core)"
     sections = []
     with job.installed() as package, job.servers() as servers:
-        for measure in (
-            partial(startup.nothing_to_do, package, servers),
-            partial(startup.first_run, package, servers),
-            partial(readiness.from_ready_to_token, package),
-            partial(scale.many_keys, package),
-            partial(imports.imports, package),
-            image.containers,
-        ):
-            sections.append(_measured(measure))
+        measures: dict[str, Callable[[], Section]] = {
+            "nothing-to-do": partial(startup.nothing_to_do, package, servers),
+            "first-run": partial(startup.first_run, package, servers),
+            "readiness": partial(readiness.from_ready_to_token, package),
+            "keys": partial(scale.many_keys, package),
+            "imports": partial(imports.imports, package),
+            "containers": image.containers,
+        }
+        if not set(names) <= measures.keys():
+            sys.exit(f"the sections are {', '.join(measures)}")
+        for name in names or measures:
+            sections.append(_measured(measures[name]))
             print(_text(sections[-1]), flush=True)
     verdicts = [verdict for section in sections for verdict in section.verdicts]
     targets = table(("what", "at most", "measured", "met"), [verdict.row() for verdict in verdicts])
     print(targets)
+    if names:
+        return
     parts = [_INTRODUCTION.format(machine=machine), f"## Targets\n\n{targets}\n", _REMARKS, *map(_text, sections)]
     _DOCUMENT.parent.mkdir(exist_ok=True)
     _DOCUMENT.write_text("\n".join(parts))
@@ -89,4 +96,4 @@ def _text(section: Section) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
