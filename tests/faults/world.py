@@ -23,7 +23,9 @@ T = TypeVar("T")
 Api = Literal["v3", "v4"]
 APIS: tuple[Api, ...] = ("v3", "v4")
 NAME = "init-job"
-FULL = environ.get("FULL_SWEEP") == "1"
+SWEEP = int(environ.get("FULL_SWEEP", "0"))
+"""Of so many cases of a full sweep one is tried; 0: no full sweep, a sample."""
+FULL = SWEEP > 0
 ENV_BEFORE = b"# mine\nOTHER='a # b'\n"
 
 
