@@ -2,6 +2,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from init_job import log
 from tests.simulator import Simulator
 from tests.support import PASSWORD
 
@@ -10,6 +11,15 @@ from tests.support import PASSWORD
 def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
     """Two for each processor: a good deal of the tests' time is waiting, for time limits and for late servers."""
     return 2 * (yield)
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What one test hides is not masked in the next one's messages."""
+    monkeypatch.setattr(log, "_secrets", set())
+    log._pattern.cache_clear()
+    yield
+    log._pattern.cache_clear()
 
 
 @pytest.fixture(params=["v3", "v4"])

@@ -3,7 +3,7 @@ import html
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -12,14 +12,6 @@ from init_job import log
 from tests.support import jwt
 
 SECRET = 'pä"ss wo/rd\\<&>😀\n'
-
-
-@pytest.fixture(autouse=True)
-def _no_secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(log, "_secrets", set())
-    log._pattern.cache_clear()
-    yield
-    log._pattern.cache_clear()
 
 
 @pytest.mark.parametrize(
