@@ -6,7 +6,6 @@ from init_job import log, texts
 from init_job.decide import There, UpToDate, Wanted, decide
 from init_job.errors import AccountError, TokenError
 from init_job.job import Job, SavedToken
-from init_job.settings import Settings
 from init_job.survey import survey
 from init_job.tokens import Claims, Kind, read_claims
 
@@ -14,12 +13,11 @@ _MEND = "run the job without a command: it gets a token that works"
 _CLEAR = "move it away, or empty it if it is of no use; then run the job without a command"
 
 
-def check(settings: Settings) -> str:
+def check(job: Job) -> str:
     """What was found, in one line. Raises TokenError when some output has no token that works."""
-    job = Job(settings, may_change=False)
     with job.remembering():
         held = {text: str(output) for output in reversed(job.outputs) if (text := output.text())}
-        empty = [str(output) for output in job.outputs if output.is_kept and not output.text()]
+        empty = [str(output) for output in job.outputs if output.place.is_kept and not output.text()]
         if empty or not held:
             raise TokenError(f"there is no token in {', '.join(empty) or 'standard output'}", _MEND)
         if len(held) > 1:
@@ -47,14 +45,14 @@ def describe(claims: Claims, now: float) -> str:
 
 
 def _check_api_token(job: Job, saved: SavedToken) -> str:
-    asked = job.settings
+    has_password = bool(job.run.settings.password)
     works = f"the token in {saved.output} (key {saved.key_id}) works"
     made = job.remembers([saved])
     if made and job.still_works(made, saved):
         return f"{works}: it is {made.name!r}, made by this job"
-    if asked.password:
+    if has_password:
         try:
-            job.log_in()
+            job.run.log_in()
             _, there = survey(job, [saved])
             return _compare(works, job, there)
         except AccountError as error:
@@ -62,17 +60,17 @@ def _check_api_token(job: Job, saved: SavedToken) -> str:
     status = job.check(saved)
     if not status.works:
         raise _dead(saved.output, status.reason)
-    return works if asked.password else f"{works}; without CHIRPSTACK_PASSWORD there is no telling its name"
+    return works if has_password else f"{works}; without CHIRPSTACK_PASSWORD there is no telling its name"
 
 
 def _compare(works: str, job: Job, there: There) -> str:
-    asked, [saved] = job.settings, there.saved
+    asked, [saved] = job.asked, there.saved
     if not saved.works:
         raise _dead(saved.output, saved.reason)
-    decision = decide(Wanted(asked.key_name, asked.read_only), there)
+    decision = decide(Wanted(asked.name, asked.read_only), there)
     if isinstance(decision, UpToDate):
-        return f"{works}: it is {asked.key_name!r}"
-    raise TokenError(f"{works}, but it is not {asked.key_name!r} in scope {asked.scope}: {decision.because}", _MEND)
+        return f"{works}: it is {asked.name!r}"
+    raise TokenError(f"{works}, but it is not {asked.name!r} in scope {asked.scope}: {decision.because}", _MEND)
 
 
 def _dead(where: str, reason: str) -> TokenError:

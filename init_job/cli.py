@@ -5,11 +5,13 @@ import os
 import sys
 from typing import NoReturn
 
-from init_job import __version__, log, settings, signals, texts, values
+from init_job import __version__, load, log, settings, signals, texts, values
 from init_job.check import check
 from init_job.ensure import ensure, rotate
 from init_job.errors import EXIT_CODES, ConfigurationError, InitJobError
+from init_job.job import Job
 from init_job.revoke import revoke
+from init_job.run import Run
 
 COMMANDS = {
     "ensure": "make sure that the key exists and that its token is in every output (the default)",
@@ -22,7 +24,7 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns the exit code. The last line on standard error is the result."""
     signals.install()
-    log.configure(*settings.log_settings(os.environ))  # for what is told before all the settings are read
+    log.configure(*load.log_settings(os.environ))  # for what is told before all the settings are read
     code, line = _outcome(sys.argv[1:] if arguments is None else arguments)
     log.result(code, line)
     return code
@@ -52,14 +54,16 @@ def _run(options: argparse.Namespace) -> str:
         log.configure(log_format, "error" if options.quiet else log_level)
 
     # A file may be a pipe that nobody has written to yet.
-    chosen = signals.call(lambda: settings.load(os.environ, options.env_file, options.outputs, configure))
+    chosen = signals.call(lambda: load.settings(os.environ, options.env_file, options.outputs, configure))
+    run = Run(chosen, may_change=options.command != "check" and not options.dry_run)
+    job = Job(run, chosen.keys[0])
     if options.command == "check":
-        return check(chosen)
+        return check(job)
     if options.command == "rotate":
-        return rotate(chosen, options.dry_run, options.if_older_than)
+        return rotate(job, options.if_older_than)
     if options.command == "revoke":
-        return revoke(chosen, options.all, options.dry_run)
-    return ensure(chosen, options.dry_run)
+        return revoke(job, options.all)
+    return ensure(job)
 
 
 class _Parser(argparse.ArgumentParser):

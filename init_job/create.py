@@ -28,8 +28,8 @@ class Creation:
         self._known = frozenset(known)
         self._decision = decision
         self._before = job.memory.state
-        asked = job.settings
-        self._intent = Intent(asked.key_name, str(asked.scope), asked.url, tuple(sorted(known)), decision.delete)
+        asked, url = job.asked, job.run.settings.url
+        self._intent = Intent(asked.name, str(asked.scope), url, tuple(sorted(known)), decision.delete)
         self._intended = replace(self._before, intent=self._intent)
         self._is_watching = False
         """A create of this run had no answer."""
@@ -50,9 +50,9 @@ class Creation:
                 "free some space on the volume, or check its file system",
             ) from error
         try:
-            made = job.patience.call(self._attempt)
+            made = job.run.patience.call(self._attempt)
             for key_id in self._decision.delete:
-                job.delete_key(key_id)
+                job.run.delete_key(key_id)
             self._then = self._remembering(made, ())
         finally:
             job.memory.save_if_possible(self._then)
@@ -60,15 +60,15 @@ class Creation:
 
     def _attempt(self) -> MadeKey:
         """Create, and bring the token to disk. Unavailable: the create had no answer."""
-        server, asked = self._job.server, self._job.settings
+        server, asked = self._job.run.server, self._job.asked
         if self._then == self._intended:
-            for key in server.list_keys(self._scope, asked.key_name):
+            for key in server.list_keys(self._scope, asked.name):
                 if key.id not in self._known:
-                    self._job.delete_key(key.id, "the answer with its token was lost")
+                    self._job.run.delete_key(key.id, "the answer with its token was lost")
         with signals.shield():
             earlier, self._then = self._then, self._intended
             try:
-                new = server.create_key(self._scope, asked.key_name, asked.read_only)
+                new = server.create_key(self._scope, asked.name, asked.read_only)
             except (AccountError, ServerRefusal):
                 self._then = earlier
                 raise
@@ -97,10 +97,10 @@ class Creation:
                 f"the server answered the create of a key with {claims.kind.value}, not with the new key's token",
                 "is something between the job and the server that changes its answers?",
             )
-        listed = job.server.list_keys(self._scope, job.settings.key_name)
+        listed = job.run.server.list_keys(self._scope, job.asked.name)
         self._look_at(new, listed)
         self._give_way_to_rivals(new, listed)
-        status = job.server.check_token(new.token, new.id, self._scope)
+        status = job.run.server.check_token(new.token, new.id, self._scope)
         if not status.works:
             raise ServerRefusal(
                 f"the server does not accept the token that it has just made: {status.reason}",
@@ -116,7 +116,7 @@ class Creation:
         found = next((key for key in listed if key.id == new.id), None)
         if found is None:
             raise ServerRefusal(f"the new key is not listed under {self._scope}", "look at the server's log")
-        if found.read_only != self._job.settings.read_only:
+        if found.read_only != self._job.asked.read_only:
             raise ServerRefusal(
                 "the server made a key that is not read-only",
                 "upgrade it to v4.17 or later, or unset API_KEY_READ_ONLY",
@@ -136,14 +136,14 @@ class Creation:
                     "give each job an API_KEY_NAME of its own, or let them share one volume",
                 )
             signals.sleep(0.1)
-            listed = self._job.server.list_keys(self._scope, self._job.settings.key_name)
+            listed = self._job.run.server.list_keys(self._scope, self._job.asked.name)
 
     def _is_undone(self, new: NewKey) -> bool:
         """No key is left behind, unless some output holds its token by now: then the next run completes the others."""
         if any(output.holds(new.token) for output in self._job.outputs):
             return False
         try:
-            self._job.delete_key(new.id, "it came to nothing")
+            self._job.run.delete_key(new.id, "it came to nothing")
         except InitJobError as failed:
             log.warning(
                 "left-behind", f"key {new.id} could not be deleted again ({failed}): the next run does it", id=new.id

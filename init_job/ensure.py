@@ -7,47 +7,46 @@ from init_job.create import Creation, remembering
 from init_job.decide import Create, UpToDate, Wanted, decide, listed
 from init_job.job import Job, age
 from init_job.servers.interface import ResolvedScope
-from init_job.settings import Settings
 from init_job.state import MadeKey
 from init_job.survey import survey
 
 
-def ensure(settings: Settings, dry_run: bool = False) -> str:
+def ensure(job: Job) -> str:
     """What was done, in one line. Raises InitJobError."""
-    return _run(Job(settings, may_change=not dry_run), lambda made: False)
+    return _run(job, lambda made: False)
 
 
-def rotate(settings: Settings, dry_run: bool = False, older_than: float = 0.0) -> str:
-    """The same, with a new key in any case, unless the state file knows that it is younger than that (seconds)."""
-    return _run(Job(settings, may_change=not dry_run), lambda made: made is None or age(made) >= older_than)
+def rotate(job: Job, older_than: float = 0.0) -> str:
+    """The same, with a new key in any case, unless it is remembered that it is younger than that (seconds)."""
+    return _run(job, lambda made: made is None or age(made) >= older_than)
 
 
 def _run(job: Job, is_due: Callable[[MadeKey | None], bool]) -> str:
     with job.remembering():
         tokens = job.saved_tokens()
         if not tokens:
-            job.need_password()
-        if job.may_change:
+            job.run.need_password()
+        if job.run.may_change:
             job.prove(job.lacking)  # before the wait, not after it
         made = job.remembers(tokens)
         renew = is_due(made)
         if made and not renew and job.still_works(made, tokens[0]):
             return _up_to_date(job, made, job.write_outputs(tokens[0].token, made))
-        job.log_in()
+        job.run.log_in()
         scope, there = survey(job, tokens)
-        asked = job.settings
-        decision = decide(Wanted(asked.key_name, asked.read_only, asked.on_lost_token), there, renew)
+        asked = job.asked
+        decision = decide(Wanted(asked.name, asked.read_only, asked.on_lost_token), there, renew)
         if decision.others:
             ids = listed(decision.others)
-            log.warning("more-keys", f"there are more keys {asked.key_name!r}: {ids}", ids=decision.others)
+            log.warning("more-keys", f"there are more keys {asked.name!r}: {ids}", ids=decision.others)
         if isinstance(decision, Create):
             return _create(job, scope, decision, there.ids)
         return _keep(job, scope, decision, there.doomed)
 
 
 def _create(job: Job, scope: ResolvedScope, decision: Create, known: tuple[str, ...]) -> str:
-    name = job.settings.key_name
-    if not job.may_change:
+    name = job.asked.name
+    if not job.run.may_change:
         deleted = f" and delete {listed(decision.delete)}" if decision.delete else ""
         return f"would create key {name!r} ({decision.because}){deleted}"
     before = job.memory.state.key
@@ -68,7 +67,7 @@ def _keep(job: Job, scope: ResolvedScope, decision: UpToDate, doomed: tuple[str,
     before = job.memory.state
     job.memory.save_if_possible(remembering(before, made, before.intent))
     for key_id in doomed:
-        job.delete_key(key_id)
+        job.run.delete_key(key_id)
     job.memory.save_if_possible(remembering(before, made))
     return _up_to_date(job, made, written)
 
@@ -80,4 +79,4 @@ def _up_to_date(job: Job, made: MadeKey, written: list[str]) -> str:
 def _to(job: Job, written: list[str]) -> str:
     if not written:
         return ""
-    return f"; its token {'is now' if job.may_change else 'would be written'} in {', '.join(written)}"
+    return f"; its token {'is now' if job.run.may_change else 'would be written'} in {', '.join(written)}"

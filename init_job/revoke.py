@@ -5,21 +5,19 @@ from dataclasses import replace
 from init_job import log
 from init_job.decide import Wanted, listed, to_revoke
 from init_job.job import Job
-from init_job.settings import Settings
 from init_job.survey import survey
 
 
-def revoke(settings: Settings, every: bool = False, dry_run: bool = False) -> str:
+def revoke(job: Job, every: bool = False) -> str:
     """What was done, in one line. Raises InitJobError; TokenError when a key or a saved token is somebody else's."""
-    job = Job(settings, may_change=not dry_run)
     with job.remembering():
         tokens = job.saved_tokens()
-        job.log_in()
+        job.run.log_in()
         _, there = survey(job, tokens)
-        doomed = to_revoke(Wanted(settings.key_name), there, every)
+        doomed = to_revoke(Wanted(job.asked.name), there, every)
         # First the server: a token that is left on disk by a crash is dead, and the next run removes it.
         for key_id in doomed:
-            job.delete_key(key_id)
+            job.run.delete_key(key_id)
         kept = {token.token for token in there.saved if token.works and token.key_id not in doomed}
         removed = job.empty_outputs(kept)
         state = job.memory.state
@@ -29,9 +27,9 @@ def revoke(settings: Settings, every: bool = False, dry_run: bool = False) -> st
             replace(state, key=still, left=tuple(one for one in made if one != still), intent=None)
         )
         if others := [key_id for key_id in there.ids if key_id not in doomed]:
-            log.warning("more-keys", f"there are more keys {settings.key_name!r}: {listed(others)}", ids=others)
+            log.warning("more-keys", f"there are more keys {job.asked.name!r}: {listed(others)}", ids=others)
         key = f"key {listed(doomed)}" if doomed else "no key, there was none"
         token = ", ".join(removed) or "no output, there was none"
-        if dry_run:
+        if not job.run.may_change:
             return f"would delete {key} and remove the token from {token}"
         return f"deleted {key}; removed the token from {token}"

@@ -14,14 +14,14 @@ from init_job.state import Intent
 
 def survey(job: Job, tokens: list[SavedToken]) -> tuple[ResolvedScope, There]:
     """Ask the server, logged in. Keys that an interrupted run made and whose token nobody has are deleted."""
-    asked, memory = job.settings, job.memory
-    scope = job.server.resolve(asked.scope)
-    keys, saved = job.patience.call(lambda: _look(job, tokens, scope))
+    memory = job.memory
+    scope = job.run.server.resolve(job.asked.scope)
+    keys, saved = job.run.patience.call(lambda: _look(job, tokens, scope))
     ids = {key.id for key in keys}
     intent = _matching_intent(job)
     unread, doomed = leftovers(keys, saved, intent)
     for key_id in unread:
-        job.delete_key(key_id, "an interrupted run made it, and its token is not saved")
+        job.run.delete_key(key_id, "an interrupted run made it, and its token is not saved")
     if intent:
         # Done with it: a key of the name that somebody makes from now on is none of ours.
         left = replace(intent, known=tuple(sorted(ids)), doomed=doomed) if doomed else None
@@ -49,7 +49,7 @@ def leftovers(
 
 def _look(job: Job, tokens: list[SavedToken], scope: ResolvedScope) -> tuple[list[Key], tuple[Saved, ...]]:
     """Raises Unavailable when the server contradicts itself: a key was deleted meanwhile, or several answer."""
-    keys = job.server.list_keys(scope, job.settings.key_name)
+    keys = job.run.server.list_keys(scope, job.asked.name)
     ids = {key.id for key in keys}
     saved = tuple(_look_at(job, token, scope, ids) for token in tokens)
     for token in saved:
@@ -68,10 +68,10 @@ def _look_at(job: Job, token: SavedToken, scope: ResolvedScope, ids: set[str]) -
     if (
         token.key_id not in ids
         and not made_here
-        and (status.works or (status.reason == KEY_DELETED and not job.server.sees_every_token))
+        and (status.works or (status.reason == KEY_DELETED and not job.run.server.sees_every_token))
     ):
         with contextlib.suppress(AccountError):  # only a global admin may see every key
-            key = job.server.find_key(token.key_id)
+            key = job.run.server.find_key(token.key_id)
         if key:
             # v3 before v3.12 has no call for an application's key that works for all of them (contract §3.8).
             status = TokenStatus(True)
@@ -80,8 +80,8 @@ def _look_at(job: Job, token: SavedToken, scope: ResolvedScope, ids: set[str]) -
 
 def _matching_intent(job: Job) -> Intent | None:
     """The intent of an interrupted run, if it was about the key that is asked for."""
-    intent, asked = job.memory.state.intent, job.settings
-    if intent and (intent.name, intent.scope, intent.server) != (asked.key_name, str(asked.scope), asked.url):
+    intent = job.memory.state.intent
+    if intent and (intent.server, intent.name, intent.scope) != job.identity:
         log.warning(
             "foreign-intent",
             f"an interrupted run may have left a key {intent.name!r} ({intent.scope}) at {intent.server}",

@@ -18,7 +18,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from init_job import settings
+from init_job import load
+from init_job.settings import Settings
 from tests.faults.runner import Runner
 
 _CAN_MOUNT = (
@@ -113,9 +114,9 @@ def started_job(cwd: Path, *arguments: str, **variables: str | Path) -> Iterator
         process.communicate()
 
 
-def settings_for(url: str, **variables: str) -> settings.Settings:
+def settings_for(url: str, **variables: str) -> Settings:
     given = {"CHIRPSTACK_URL": url, "CHIRPSTACK_PASSWORD": "admin", "TOKEN_FILE": "/nowhere/token", **variables}
-    return settings.load(given, env_file="/dev/null")
+    return load.settings(given, env_file="/dev/null")
 
 
 def jwt(claims: dict[str, object], secret: str = "not the server's") -> str:

@@ -337,10 +337,10 @@ def test_a_file_that_is_replaced_between_the_look_and_the_opening_is_looked_at_a
 
 
 def test_an_output_knows_where_its_jobs_memory_is() -> None:
-    assert output(Path("/shared/token")).memory == "/shared/.token.state"
-    assert output(Path("token")).memory == ".token.state"
-    assert Output(ENV, "/project/.env").memory == "/project/..env.API_TOKEN.state"
-    assert Output(TokenFile(), "-").memory == ""
+    assert output(Path("/shared/token")).place.memory == "/shared/.token.state"
+    assert output(Path("token")).place.memory == ".token.state"
+    assert Output(ENV, "/project/.env").place.memory == "/project/..env.API_TOKEN.state"
+    assert Output(TokenFile(), "-").place.memory == ""
 
 
 def test_an_output_that_cannot_be_read_holds_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from init_job import log
 from init_job.errors import ConfigurationError
-from init_job.settings import VARIABLES, Settings, load
+from init_job.load import settings as load
+from init_job.settings import VARIABLES, KeySettings, Settings
 from init_job.values import OnLostToken, Scope
 
 LEAST = {"TOKEN_FILE": "/shared/token"}
@@ -27,9 +28,13 @@ def test_the_defaults() -> None:
     assert loaded() == Settings(
         url="http://chirpstack:8080", api="auto", email="admin", password="", initial_password="", ca_file="",
         client_cert_file="", client_key_file="", tls_verify=True, headers=(), health_url="", wait_timeout=300,
-        request_timeout=10, key_name="init-job", scope=Scope("admin"), read_only=False, on_lost_token=OnLostToken.FAIL,
-        token_file="/shared/token", env_file="", env_var="CHIRPSTACK_API_TOKEN", env_scope_id_var="", json_file="",
-        file_mode=-1, warn_default_password=True, log_format="text", log_level="info",
+        request_timeout=10, warn_default_password=True, log_format="text", log_level="info", keys=(
+            KeySettings(
+                name="init-job", scope=Scope("admin"), read_only=False, on_lost_token=OnLostToken.FAIL,
+                token_file="/shared/token", env_file="", env_var="CHIRPSTACK_API_TOKEN", env_scope_id_var="",
+                json_file="", file_mode=-1,
+            ),
+        ),
     )  # fmt: skip
 
 
@@ -46,7 +51,7 @@ def test_the_defaults() -> None:
         ({"WAIT_TIMEOUT": "1h"}, "wait_timeout", 3600),
         ({"WAIT_TIMEOUT": "0"}, "wait_timeout", 0),
         ({"REQUEST_TIMEOUT": "500ms"}, "request_timeout", 0.5),
-        ({"API_KEY_NAME": "ü" * 100}, "key_name", "ü" * 100),
+        ({"API_KEY_NAME": "ü" * 100}, "name", "ü" * 100),
         ({"API_KEY_SCOPE": "tenant:My: Tenant"}, "scope", Scope("tenant", "My: Tenant")),
         ({"API_KEY_SCOPE": "application:7"}, "scope", Scope("application", "7")),
         ({"ON_LOST_TOKEN": "add"}, "on_lost_token", OnLostToken.ADD),
@@ -66,9 +71,9 @@ def test_the_defaults() -> None:
         ({"API_KEY_SCOPE": "ADMIN"}, "scope", Scope("admin")),
         ({"WAIT_TIMEOUT": "1m30s"}, "wait_timeout", 90),
         ({"WAIT_TIMEOUT": "5 Minutes"}, "wait_timeout", 300),
-        ({"API_KEY_NAME": '"grafana"'}, "key_name", "grafana"),
-        ({"API_KEY_NAME": "it's"}, "key_name", "it's"),
-        ({"API_KEY_NAME": '"a" and "b"'}, "key_name", '"a" and "b"'),
+        ({"API_KEY_NAME": '"grafana"'}, "name", "grafana"),
+        ({"API_KEY_NAME": "it's"}, "name", "it's"),
+        ({"API_KEY_NAME": '"a" and "b"'}, "name", '"a" and "b"'),
         ({"API_KEY_SCOPE": "'tenant:x' "}, "scope", Scope("tenant", "x")),
         ({"TOKEN_FILE": "/shared/t\r"}, "token_file", "/shared/t"),
         ({"CHIRPSTACK_URL": "\ufeff http://x\r\n"}, "url", "http://x"),
@@ -78,7 +83,9 @@ def test_the_defaults() -> None:
     ],
 )
 def test_what_is_understood(variables: Mapping[str, str], field: str, value: object) -> None:
-    assert getattr(loaded(**variables), field) == value
+    settings = loaded(**variables)
+    (key,) = settings.keys
+    assert getattr(key if hasattr(key, field) else settings, field) == value
 
 
 @pytest.mark.parametrize(
@@ -170,7 +177,7 @@ def test_a_value_comes_from_a_file_without_one_newline(tmp_path: Path, content: 
 
 def test_names_come_from_files_as_well(tmp_path: Path) -> None:
     (tmp_path / "name").write_text("grafana\n")
-    assert loaded(API_KEY_NAME_FILE=str(tmp_path / "name")).key_name == "grafana"
+    assert loaded(API_KEY_NAME_FILE=str(tmp_path / "name")).keys[0].name == "grafana"
 
 
 def test_a_value_and_its_file_together_are_refused(tmp_path: Path) -> None:
@@ -312,18 +319,18 @@ def test_one_file_under_two_names_is_two_outputs_in_one(tmp_path: Path) -> None:
     ],
 )
 def test_the_images_token_file_gives_way_to_any_output(variables: Mapping[str, str], token_file: str) -> None:
-    assert loaded(**variables, DEFAULT_TOKEN_FILE="/image/token").token_file == token_file
+    assert loaded(**variables, DEFAULT_TOKEN_FILE="/image/token").keys[0].token_file == token_file
 
 
 def test_the_scopes_id_is_a_second_variable() -> None:
     asked = {"ENV_FILE": "/e", "ENV_SCOPE_ID_VAR": "TENANT_ID", "API_KEY_SCOPE": "tenant:x"}
-    assert loaded(**asked).env_scope_id_var == "TENANT_ID"
+    assert loaded(**asked).keys[0].env_scope_id_var == "TENANT_ID"
 
 
 def test_outputs_that_stand_in_the_place_of_others_take_the_scopes_variable_with_them() -> None:
     asked = {"ENV_FILE": "/e", "ENV_SCOPE_ID_VAR": "TENANT_ID", "API_KEY_SCOPE": "tenant:x"}
-    settings = load(asked, "/dev/null", {"TOKEN_FILE": "/t"})
-    assert (settings.token_file, settings.env_file, settings.env_scope_id_var) == ("/t", "", "")
+    (key,) = load(asked, "/dev/null", {"TOKEN_FILE": "/t"}).keys
+    assert (key.token_file, key.env_file, key.env_scope_id_var) == ("/t", "", "")
 
 
 # The `.env` of settings
@@ -333,13 +340,13 @@ def test_the_environment_goes_before_the_dotenv_file(tmp_path: Path) -> None:
     path = tmp_path / "job.env"
     path.write_text("\ufeffAPI_KEY_NAME='from file'\nexport CHIRPSTACK_EMAIL=me@example.com # comment\nENV_VAR=\n")
     settings = load({**LEAST, "API_KEY_NAME": "from environment", "CHIRPSTACK_EMAIL": ""}, env_file=str(path))
-    assert (settings.key_name, settings.email) == ("from environment", "me@example.com")
+    assert (settings.keys[0].name, settings.email) == ("from environment", "me@example.com")
 
 
 def test_a_dotenv_file_in_the_working_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_bytes(b"OTHER=\xff\nTOKEN_FILE=/shared/token\n")
-    assert load({}).token_file == "/shared/token"
+    assert load({}).keys[0].token_file == "/shared/token"
 
 
 def test_a_dotenv_file_that_is_named_must_be_there() -> None:

@@ -54,7 +54,7 @@ class Output:
 
     def __init__(self, form: Format, path: str, mode: int = -1) -> None:
         self.form = form
-        self._place = (
+        self.place = (
             StandardOutput(form.variable)
             if path == "-"
             else File(path, form.variable, form.default_mode, mode, form.part)
@@ -63,26 +63,16 @@ class Output:
         """What stood in the token's place when somebody decided what to do about it."""
 
     def __str__(self) -> str:
-        return str(self._place)
-
-    @property
-    def memory(self) -> str:
-        """The path of the state file of a job that writes here; empty where nothing can be remembered."""
-        return self._place.memory
-
-    @property
-    def is_kept(self) -> bool:
-        """What is written can be read again: not so on standard output."""
-        return self._place.is_kept
+        return str(self.place)
 
     def text(self) -> str:
         """Whatever stands in the token's place, whoever wrote it. Raises OutputError."""
-        return self._text(self._clean(self._place.read(anyones=True)))
+        return self._text(self._clean(self.place.read(anyones=True)))
 
     def read(self) -> str:
         """The saved API token, or nothing. Raises OutputError when something else is in its place, or somebody else
         may have put it there."""
-        text = self._text(self._clean(self._place.read()))
+        text = self._text(self._clean(self.place.read()))
         token = self._judged(text)
         self._seen = text
         return token
@@ -90,26 +80,26 @@ class Output:
     def holds(self, token: str) -> bool:
         """Whether this token is there, as far as that can be told. Never raises."""
         try:
-            return bool(token) and self._text(self._clean(self._place.read())) == token
+            return bool(token) and self._text(self._clean(self.place.read())) == token
         except OutputError:
             return False
 
     def prove_writable(self, key: IssuedKey) -> None:
         """Try everything that `write` needs for a key of this size. Raises OutputError."""
-        self._place.change(lambda content: self._rendered(content, key), only_try=True)
+        self.place.change(lambda content: self._rendered(content, key), only_try=True)
 
     def write(self, key: IssuedKey) -> bool:
         """Whether anything had to change. Raises OutputError; the old content is then whole."""
-        if not self._place.change(lambda content: self._rendered(content, key)):
+        if not self.place.change(lambda content: self._rendered(content, key)):
             return False
-        if self.is_kept and self._text(self._clean(self._place.read())) != key.token:
+        if self.place.is_kept and self._text(self._clean(self.place.read())) != key.token:
             raise changed(self.form.variable, str(self))
         self._seen = key.token
         return True
 
     def remove(self) -> bool:
         """Take the token away; whether there was anything to take. Raises OutputError."""
-        return self._place.change(self._erased)
+        return self.place.change(self._erased)
 
     def _rendered(self, raw: bytes, key: IssuedKey) -> bytes:
         content = self._as_seen(raw, key.token)

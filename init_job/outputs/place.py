@@ -4,8 +4,10 @@ import os
 import select
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+from init_job import state
 from init_job.errors import OutputError
 
 Edit = Callable[[bytes], bytes | None]
@@ -21,6 +23,16 @@ class Place(ABC):
     @abstractmethod
     def __str__(self) -> str:
         """As a person would name it."""
+
+    @contextmanager
+    def remembering(self, patience: float | None) -> Iterator[state.StateFile]:
+        """What is remembered of the key whose token is here, for this job alone, after `patience` seconds of waiting at
+        most; None: it is only looked at. Raises NotReady, OutputError."""
+        if not self.memory or patience is None:
+            yield state.StateFile(state.peek(self.memory) if self.memory else state.State())
+            return
+        with state.locked(self.memory, patience) as memory:
+            yield memory
 
     @abstractmethod
     def read(self, anyones: bool = False) -> bytes:

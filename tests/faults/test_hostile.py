@@ -14,8 +14,7 @@ from chirpstack_api import api as pb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from init_job import settings as job_settings
-from init_job import state, tokens
+from init_job import load, state, tokens
 from init_job.errors import ConfigurationError, InitJobError, Unavailable
 from init_job.outputs.env_file import EnvFile
 from init_job.outputs.interface import IssuedKey, Output
@@ -25,6 +24,7 @@ from init_job.servers.http import Http
 from init_job.servers.interface import ResolvedScope
 from init_job.servers.v3 import V3
 from init_job.servers.v4 import V4
+from init_job.settings import VARIABLES
 from init_job.values import Scope
 from init_job.wait import Once
 from tests.faults.conftest import Worlds
@@ -336,7 +336,7 @@ def test_any_env_file_is_edited_or_an_error_of_the_domain(content: bytes) -> Non
             record("fuzz", ".env editor", "taken")
 
 
-NAMES = [name for variable in job_settings.VARIABLES for name in (variable.name, variable.from_file) if name]
+NAMES = [name for variable in VARIABLES for name in (variable.name, variable.from_file) if name]
 VALUES = st.one_of(
     st.text(st.characters(exclude_characters="\0"), max_size=20),
     st.sampled_from(["http://[", "http://a:99999999", "http://a@b", "-1s", "1e999", "0", "٣", "tenant:", "0o", "-",
@@ -347,7 +347,7 @@ VALUES = st.one_of(
 RIGHT = {"CHIRPSTACK_URL": "http://s", "CHIRPSTACK_PASSWORD": "admin", "TOKEN_FILE": "/shared/token"}
 
 
-PLAIN = [variable.name for variable in job_settings.VARIABLES]
+PLAIN = [variable.name for variable in VARIABLES]
 SENSIBLE = st.sampled_from(["", "30s", "5", "true", "admin", "json", "debug", "add", "0600", "https://s/b", "/a", "v4",
                             "a b", "tenant:x"])  # fmt: skip
 ENVIRONMENTS = st.one_of(
@@ -362,7 +362,7 @@ ENVIRONMENTS = st.one_of(
 @FUZZ
 def test_any_environment_is_parsed_or_a_configuration_error(environ: dict[str, str]) -> None:
     try:
-        job_settings.load(environ, os.devnull)
+        load.settings(environ, os.devnull)
     except ConfigurationError:
         record("fuzz", "settings", "an error of the domain")
     else:
@@ -376,4 +376,4 @@ def test_any_settings_file_is_parsed_or_a_configuration_error(content: bytes) ->
         path = Path(folder, ".env")
         path.write_bytes(content)
         with contextlib.suppress(ConfigurationError):
-            job_settings.load({"TOKEN_FILE": "/t", "CHIRPSTACK_PASSWORD": "admin"}, str(path))
+            load.settings({"TOKEN_FILE": "/t", "CHIRPSTACK_PASSWORD": "admin"}, str(path))

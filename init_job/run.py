@@ -1,0 +1,93 @@
+"""What is common to all keys of a run: the server, the login, and one deadline for all of it."""
+
+from collections.abc import Callable
+
+from init_job import log, texts
+from init_job.errors import AccountError, ConfigurationError, InitJobError
+from init_job.servers.detect import GENERATIONS, detect
+from init_job.servers.http import Http
+from init_job.servers.interface import Server
+from init_job.settings import Settings
+from init_job.wait import Once, Patience
+
+
+class Run:
+    """`may_change` is the command's: without it nothing below changes anything, on the server, on disk, in the
+    account. All that does goes through `_change`, but for the create itself, which no such command comes to."""
+
+    def __init__(self, settings: Settings, may_change: bool) -> None:
+        self.settings = settings
+        self.may_change = may_change
+        self.patience = Patience(settings.wait_timeout)
+        self.likely_api = ""
+        """Which generation to ask for first."""
+        self._http = Http(settings)
+        self._server: Server | None = None
+
+    @property
+    def server(self) -> Server:
+        if self._server is None:
+            asked = self.settings
+            self._server = detect(self._http, self.patience, asked.api, self.likely_api, asked.health_url)
+            api = self._server.api
+            log.info("ready", f"ChirpStack {api} at {asked.url} is ready", api=api)
+        return self._server
+
+    def asked_once(self, api: str) -> Server:
+        """The server, taken for one of this generation, without patience."""
+        return GENERATIONS[api](self._http, Once())
+
+    def log_in(self) -> None:
+        """Raises ConfigurationError without a password, AccountError when it is refused."""
+        email, password, initial = self.settings.email, self.settings.password, self.settings.initial_password
+        self.need_password()
+        if not self.server.log_in(email, password):
+            if initial and self.server.log_in(email, initial):
+                what = f"set CHIRPSTACK_PASSWORD as the password of {email}"
+                self._change(what, "password-set", what, lambda: self.server.set_password(password))
+                return
+            # Another job may have set it between the two.
+            if not initial or not self.server.log_in(email, password):
+                odd = texts.suspicious(password)
+                raise AccountError(
+                    f"the server refused the login of {email}"
+                    + (", with the initial password as well" if initial else ""),
+                    f"check CHIRPSTACK_EMAIL and CHIRPSTACK_PASSWORD{f' ({odd})' if odd else ''}; an account that "
+                    "signs in with OpenID Connect only has no password here: use a local one",
+                )
+        self._warn_of_default_password()
+
+    def _warn_of_default_password(self) -> None:
+        """Everybody knows admin/admin. It costs a login where the job itself uses another account."""
+        if not self.settings.warn_default_password:
+            return
+        default, (email, password) = "admin", (self.settings.email, self.settings.password)
+        try:
+            answers = password == default if email == default else self.server.accepts(default, default)
+        except InitJobError:
+            return  # a warning is not worth a failure
+        if answers:
+            log.warning(
+                "default-password",
+                "the account admin still has the password admin: change it in the web interface, or on the first boot "
+                "with CHIRPSTACK_INITIAL_PASSWORD=admin; WARN_DEFAULT_PASSWORD=false silences this",
+            )
+
+    def need_password(self) -> None:
+        if not self.settings.password:
+            raise ConfigurationError(
+                "CHIRPSTACK_PASSWORD is not set, and without a login there is no way to make a key, nor to tell which "
+                "key a token belongs to",
+                "set CHIRPSTACK_PASSWORD, or CHIRPSTACK_PASSWORD_FILE to a file with the password",
+            )
+
+    def delete_key(self, key_id: str, because: str = "") -> None:
+        key = f"key {key_id} on the server{f': {because}' if because else ''}"
+        self._change(f"delete {key}", "deleted", f"deleted {key}", lambda: self.server.delete_key(key_id), id=key_id)
+
+    def _change(self, what: str, event: str, done: str, action: Callable[[], object], **fields: str) -> None:
+        if not self.may_change:
+            log.info("would", f"would {what}", **fields)
+            return
+        action()
+        log.info(event, done, **fields)
