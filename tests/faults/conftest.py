@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import count
+from os import environ
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,10 +17,13 @@ Worlds = Callable[[Api], AbstractContextManager[World]]
 
 
 @pytest.fixture(scope="session")
-def runner() -> Runner:
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     # The first one imports the messages, which must not happen in several threads at once.
     with Simulator("v4", V4):
-        return runner_of_the_worker()
+        one = runner_of_the_worker()
+    if "PYTEST_XDIST_WORKER" in environ:
+        one.shared = tmp_path_factory.getbasetemp().parent
+    return one
 
 
 @pytest.fixture

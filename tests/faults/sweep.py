@@ -12,7 +12,7 @@ from tests.faults.runner import Result
 from tests.faults.world import FULL, SWEEP, World
 
 C = TypeVar("C")
-SHARE = 40
+SHARE = 100
 """`make test` tries one of so many cases of a sweep."""
 _AT_ONCE = 4
 

@@ -11,6 +11,7 @@ from chirpstack_api import api as pb
 
 from tests.faults.conftest import Worlds
 from tests.faults.ledger import record
+from tests.faults.sweep import some_of
 from tests.faults.world import APIS, Api
 from tests.simulator import Request, Response
 
@@ -61,10 +62,10 @@ def answering(api: Api, entries: Entries, what: str) -> Callable[[Request, Respo
     return after
 
 
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize("entries", [same, new, one, none])
-@pytest.mark.parametrize("what", ["api-keys", "organizations"])
-def test_a_list_without_an_end_is_given_up(api: Api, entries: Entries, what: str, worlds: Worlds) -> None:
+@pytest.mark.parametrize(
+    ("entries", "api", "what"), some_of([same, new, one, none], APIS, ["api-keys", "organizations"])
+)
+def test_a_list_without_an_end_is_given_up(entries: Entries, api: Api, what: str, worlds: Worlds) -> None:
     with worlds(api) as world:
         world.settle()
         world.server.after = answering(api, entries, what)

@@ -196,10 +196,12 @@ class Simulator:
             keys = self._state.keys(lambda owner: scope is None or str(owner) == scope)
             return [key for key in keys if name is None or key.name == name]
 
-    def add_key(self, name: str, scope: str = "admin", read_only: bool = False) -> tuple[str, str]:
-        """The key's id and its token."""
+    def add_key(
+        self, name: str, scope: str = "admin", read_only: bool = False, key_id: str | None = None
+    ) -> tuple[str, str]:
+        """The key's id, a new one unless it is given, and its token."""
         with self._state.lock:
-            key = self._state.add_key(name, Owner.parse(scope), is_read_only=read_only)
+            key = self._state.add_key(name, Owner.parse(scope), is_read_only=read_only, key_id=key_id)
             return key.id, self._server.key_token(self._state, key)
 
     def add_keys(self, count: int, scope: str = "admin", prefix: str = "key-") -> None:

@@ -170,8 +170,8 @@ class State:
             return list(self.groups.values())
         return [group for group in self.groups.values() if self.member(user.id, group.id)]
 
-    def add_key(self, name: str, owner: Owner, *, is_read_only: bool = False) -> ApiKey:
-        key = ApiKey(str(uuid.uuid4()), name, owner, is_read_only)
+    def add_key(self, name: str, owner: Owner, *, is_read_only: bool = False, key_id: str | None = None) -> ApiKey:
+        key = ApiKey(key_id or str(uuid.uuid4()), name, owner, is_read_only)
         self._keys[key.id] = key
         # Equal names stay in the order of their creation; a real database promises no order among them.
         insort(self._by_owner.setdefault(owner, []), key, key=attrgetter("name"))
