@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench import image, imports, job, readiness, scale, startup
+from bench import image, imports, job, readiness, scale, startup, suite
 from bench.measure import Failed
 from bench.report import Section, table
 
@@ -67,6 +67,7 @@ def main(names: list[str]) -> None:
             "keys": partial(scale.many_keys, package),
             "imports": partial(imports.imports, package),
             "containers": image.containers,
+            "tests": suite.tests,
         }
         if not set(names) <= measures.keys():
             sys.exit(f"the sections are {', '.join(measures)}")
