@@ -241,9 +241,13 @@ class Survey:
     """What a run sends and does when nothing is in its way."""
 
     requests: int
-    calls: int
-    """To the operating system, that can change a file."""
-    all_calls: int
+    calls: tuple[str, ...]
+    """To the operating system, for files."""
+
+    @property
+    def changes(self) -> int:
+        """Calls that can change a file."""
+        return sum(call in CHANGING for call in self.calls)
 
 
 @cache
@@ -258,7 +262,8 @@ def survey(api: Api, scenario: Scenario, runner: Runner) -> Survey:
         if not (text := file.read()):
             text = json.dumps(asdict(_surveyed(api, scenario, runner)))
             file.write(text)
-        return Survey(**json.loads(text))
+        requests, calls = json.loads(text).values()
+        return Survey(requests, tuple(calls))
 
 
 def _surveyed(api: Api, scenario: Scenario, runner: Runner) -> Survey:
@@ -266,5 +271,4 @@ def _surveyed(api: Api, scenario: Scenario, runner: Runner) -> Survey:
         scenario.set_up(one)
         result = one.run(one.hurt(calls=ALL))
         assert result.code == one.expected.code, result.log
-        calls = [line.partition(":")[0] for line in one.trace()]
-        return Survey(one.proxy.count, sum(call in CHANGING for call in calls), len(calls))
+        return Survey(one.proxy.count, tuple(line.partition(":")[0] for line in one.trace()))

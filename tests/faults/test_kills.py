@@ -82,7 +82,7 @@ def test_a_job_that_is_ended_around_a_change_of_a_file_costs_at_most_one_more_ru
 ) -> None:
     def cases() -> Iterator[tuple[Api, int]]:
         # Files know nothing of the servers: a call is tried with one of them.
-        for number in range(survey("v4", scenario, runner).calls):
+        for number in range(survey("v4", scenario, runner).changes):
             yield pick(APIS, scenario.name, signum, when, number), number
 
     def check(case: tuple[Api, int]) -> None:
