@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from tests.faults.ledger import record, require
 from tests.faults.runner import Result
-from tests.faults.world import FULL, SWEEP, World
+from tests.faults.world import FULL, World
 
 C = TypeVar("C")
 SHARE = 100
@@ -18,7 +18,7 @@ _AT_ONCE = 4
 
 
 def each(cases: Iterable[C], check: Callable[[C], None], one_of: int = 1) -> None:
-    """Of so many cases one is tried, in a full sweep more, and at least one. Raises what the first failed case has
+    """Of so many cases one is tried, in a full sweep each, and at least one. Raises what the first failed case has
     raised, with the case named."""
 
     def named(case: C) -> None:
@@ -29,7 +29,7 @@ def each(cases: Iterable[C], check: Callable[[C], None], one_of: int = 1) -> Non
             raise
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(named, _sample(list(cases), min(one_of, SWEEP or one_of))))
+        list(pool.map(named, _sample(list(cases), 1 if FULL else one_of)))
 
 
 def some_of(*dimensions: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -23,9 +23,8 @@ T = TypeVar("T")
 Api = Literal["v3", "v4"]
 APIS: tuple[Api, ...] = ("v3", "v4")
 NAME = "init-job"
-SWEEP = int(environ.get("FULL_SWEEP", "0"))
-"""Of so many cases of a full sweep one is tried; 0: no full sweep, a sample."""
-FULL = SWEEP > 0
+FULL = environ.get("FULL_SWEEP") == "1"
+"""Every case, not a sample of each kind."""
 ENV_BEFORE = b"# mine\nOTHER='a # b'\n"
 
 
