@@ -32,7 +32,7 @@ LABEL org.opencontainers.image.title="chirpstack-init-job" \
 COPY --from=build /app /app
 # A fresh named volume takes its owner and mode from here: any user may add files, only their owner may change them.
 COPY --from=build /out /
-# Where the token goes unless TOKEN_FILE, ENV_FILE or JSON_FILE is set.
+# Where the token goes unless TOKEN_FILE, ENV_FILE, JSON_FILE or KEYS_FILE is set.
 ENV DEFAULT_TOKEN_FILE=/shared/chirpstack_api_token
 USER 65532:65532
 # Isolated (-I): of the environment only the job's own variables count. -B: all bytecode is there already.

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from init_job import __version__, load, log, settings, signals, texts, values
 from init_job.check import check
+from init_job.each import for_each
 from init_job.ensure import ensure, rotate
 from init_job.errors import EXIT_CODES, ConfigurationError, InitJobError
 from init_job.job import Job
@@ -54,16 +55,19 @@ def _run(options: argparse.Namespace) -> str:
         log.configure(log_format, "error" if options.quiet else log_level)
 
     # A file may be a pipe that nobody has written to yet.
-    chosen = signals.call(lambda: load.settings(os.environ, options.env_file, options.outputs, configure))
+    chosen = signals.call(lambda: load.settings(os.environ, options.env_file, options.outputs, configure, options.key))
     run = Run(chosen, may_change=options.command != "check" and not options.dry_run)
-    job = Job(run, chosen.keys[0])
-    if options.command == "check":
-        return check(job)
-    if options.command == "rotate":
-        return rotate(job, options.if_older_than)
-    if options.command == "revoke":
-        return revoke(job, options.all)
-    return ensure(job)
+
+    def command(job: Job) -> str:
+        if options.command == "check":
+            return check(job)
+        if options.command == "rotate":
+            return rotate(job, options.if_older_than)
+        if options.command == "revoke":
+            return revoke(job, options.all)
+        return ensure(job)
+
+    return for_each(run, command, "done" if options.command == "revoke" or options.dry_run else "ready")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -83,6 +87,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("command", nargs="?", default="ensure", choices=COMMANDS, help="see below; default: ensure")
     parser.add_argument("--env-file", type=_text, metavar="PATH", help="read settings from here instead of .env")
+    parser.add_argument(
+        "--key", action="append", default=[], type=_text, metavar="NAME", help="only this key of KEYS_FILE; repeatable"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done and change nothing")
     parser.add_argument(
         "--if-older-than", type=_age, metavar="AGE", help="rotate: only a key older than this, for example 30d"

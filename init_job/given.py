@@ -54,23 +54,24 @@ class Given:
         try:
             text = self._content(from_file, path) if path else text
             texts.expect_utf8(text)
-            return text if is_secret else self._tidied(name, text)
+            return text if is_secret else self.tidy(name, text)
         except ValueError as error:
             raise type(error)(f"{from_file}: {error}" if path else str(error)) from None
 
     def _content(self, name: str, path: str) -> str:
-        path = self._tidied(name, path)
+        path = self.tidy(name, path)
         text = texts.read_file(path).removesuffix("\n").removesuffix("\r")
         if not text:
             raise ValueError(f"{path} is empty")
         return text
 
-    def _tidied(self, name: str, text: str) -> str:
+    def tidy(self, name: str, text: str) -> str:
+        """The text without what cannot be meant round it, which is taken note of. Raises ValueError."""
         texts.expect_utf8(text)
-        tidy, found = texts.tidied(text)
+        rest, found = texts.tidied(text)
         if text and not text.strip():
             raise ValueError("it is blank")
-        texts.expect_sense(tidy)
+        texts.expect_sense(rest)
         if found:
             self.tidied.append(f"{name} ({' and '.join(found)})")
-        return tidy
+        return rest

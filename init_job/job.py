@@ -80,6 +80,7 @@ class Job:
     def still_works(self, made: MadeKey, saved: SavedToken) -> bool:
         """One request when it does. Any doubt is a no: then the server is waited for and asked for everything."""
         scope = ResolvedScope(made.scope.partition(":")[0], made.scope_id)
+        self.run.claim(made.name, scope, self)
         asked = self.run.settings
         if not asked.health_url and asked.api in ("auto", made.api):
             try:

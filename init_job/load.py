@@ -1,20 +1,22 @@
-"""The environment, a `.env` file and `NAME_FILE` files, as one frozen Settings."""
+"""The environment, a `.env` file, `NAME_FILE` files and KEYS_FILE, as one frozen Settings."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from init_job import log, names, texts, values
+from init_job import contradictions, keys_file, log, names, texts
 from init_job.errors import ConfigurationError
 from init_job.given import Given
-from init_job.settings import VARIABLES, KeySettings, Settings, Variable
+from init_job.settings import FOR_ALL_KEYS, OF_A_KEY, OUTPUTS, VARIABLES, KeySettings, Settings, Variable
 
-_OUTPUTS = ("TOKEN_FILE", "ENV_FILE", "JSON_FILE")
+_OUTPUTS = tuple(variable.name for variable in VARIABLES if variable.field in OUTPUTS)
+_STOOD_IN = (*_OUTPUTS, "ENV_SCOPE_ID_VAR")
 _IMAGE_DEFAULT = "DEFAULT_TOKEN_FILE"
-"""The image's own: TOKEN_FILE when no output is named."""
+"""The image's own: TOKEN_FILE when neither an output nor KEYS_FILE is named."""
 _LOG = ("LOG_FORMAT", "LOG_LEVEL")
 _NAMES = {name for variable in VARIABLES for name in (variable.name, variable.from_file) if name}
+_CALLED = {variable.field: variable.name for variable in VARIABLES}
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")  # for `servers` to read, in either case
 
 
@@ -23,46 +25,71 @@ def settings(
     env_file: str = "",
     outputs: Mapping[str, str] | None = None,
     configure_log: Callable[[str, str], None] | None = None,
+    only: Sequence[str] = (),
 ) -> Settings:
     """The settings from the environment, completed from `env_file` (default: `.env` here, if there is one).
 
     `outputs` stand in the place of all outputs that are set there. `configure_log` gets LOG_FORMAT and LOG_LEVEL before
-    anything is told. Raises ConfigurationError with all the problems at once.
+    anything is told. `only` are names: other keys are left out. Raises ConfigurationError with all problems at once.
     """
     given = Given(environ, env_file)
-    if outputs is not None:
-        unused = (*_OUTPUTS, "ENV_SCOPE_ID_VAR")
-        given.values = {name: value for name, value in given.values.items() if name not in unused} | dict(outputs)
-    elif not any(name in given.values for name in _OUTPUTS) and environ.get(_IMAGE_DEFAULT):
+    has_file = "KEYS_FILE" in given.values
+    if outputs is not None and not has_file:
+        given.values = {name: value for name, value in given.values.items() if name not in _STOOD_IN} | dict(outputs)
+    elif not has_file and not any(name in given.values for name in _OUTPUTS) and environ.get(_IMAGE_DEFAULT):
         given.values["TOKEN_FILE"] = environ[_IMAGE_DEFAULT]
-    chosen: dict[str, Any] = {}
-    for variable in VARIABLES:
-        try:
-            chosen[variable.field] = _parsed(variable, given)
-        except ValueError as error:
-            chosen[variable.field] = variable.default if variable.name in _LOG else variable.unset
-            given.problems.append(f"{variable.name}: {error}")
+    in_file = [one for one in OF_A_KEY if one.name not in FOR_ALL_KEYS] if has_file else []
+    chosen = {one.field: _parsed_or_told(one, given) for one in VARIABLES if one not in in_file}
     if configure_log:
         configure_log(chosen["log_format"], chosen["log_level"])
     for _, value in chosen["headers"]:
         log.hide(value)
         log.hide(value.rpartition(" ")[2])  # without its kind: `Bearer …`
-    given.problems += _contradictions(chosen)
-    is_known = given.is_whole and not any(problem.startswith(_OUTPUTS) for problem in given.problems)
-    if is_known and not (chosen["token_file"] or chosen["env_file"] or chosen["json_file"]):
-        given.problems.append("no output: set TOKEN_FILE, ENV_FILE or JSON_FILE")
+    if has_file:
+        doubly = [(name, one.field) for one in in_file for name in (one.name, one.from_file) if name in given.values]
+        given.problems += [f"{name}: with KEYS_FILE it is {field} of a key in that file" for name, field in doubly]
+        keys = keys_file.read(chosen["keys_file"], chosen, given) if chosen["keys_file"] else {}
+    else:
+        keys = {"": {one.field: chosen[one.field] for one in OF_A_KEY}}
+        is_known = given.is_whole and not any(problem.startswith(_OUTPUTS) for problem in given.problems)
+        if is_known and not any(chosen[field] for field in OUTPUTS):
+            given.problems.append("no output: set TOKEN_FILE, ENV_FILE or JSON_FILE")
+    given.problems += contradictions.of_the_run(chosen)
+    for called, key in keys.items():
+        found = contradictions.of_a_key(key, str(chosen["api"]), lambda field: field if has_file else _CALLED[field])
+        given.problems += [f"{called}: {problem}" if called else problem for problem in found]
+    given.problems += contradictions.between_keys(keys)
     given.problems += [
         f"{name} is not UTF-8" for name in environ if name.lower() in _PROXIES and not texts.is_utf8(environ[name])
     ]
+    if not given.problems:
+        keys = _selected(keys, only, outputs if has_file else None, given)
     if given.problems:
         count = "is a problem" if len(given.problems) == 1 else f"are {len(given.problems)} problems"
         raise ConfigurationError(
             f"there {count} in the settings: {'; '.join(given.problems)}",
-            "correct the variables named above; --help lists all of them",
+            "correct what is named above; --help lists all settings",
         )
-    _warn(given, chosen)
-    key = KeySettings(**{field.name: chosen.pop(field.name) for field in fields(KeySettings)})
-    return Settings(**chosen, keys=(key,))
+    _warn(given, chosen, keys)
+    of_the_run = {field.name: chosen[field.name] for field in fields(Settings) if field.name != "keys"}
+    return Settings(**of_the_run, keys=tuple(KeySettings(**key) for key in keys.values()))
+
+
+def _selected(
+    keys: dict[str, dict[str, Any]], only: Sequence[str], outputs: Mapping[str, str] | None, given: Given
+) -> dict[str, dict[str, Any]]:
+    """The keys of these names; the only one of them with these outputs."""
+    known = [key["name"] for key in keys.values()]
+    given.problems += [f"--key: there is no key {name!r}, but {', '.join(known)}" for name in only if name not in known]
+    chosen = {called: key for called, key in keys.items() if not only or key["name"] in only}
+    if outputs is not None:
+        if len(chosen) > 1:
+            given.problems.append("--token-file and --env-file-value: --key NAME says which key's token it is to be")
+        stand_ins = Given(outputs, os.devnull)
+        fields = {one.field: _parsed_or_told(one, stand_ins) for one in OF_A_KEY if one.name in (*outputs, *_STOOD_IN)}
+        given.problems += stand_ins.problems
+        chosen = {called: {**key, **fields} for called, key in chosen.items()}
+    return chosen
 
 
 def log_settings(environ: Mapping[str, str]) -> tuple[str, str]:
@@ -76,14 +103,21 @@ def log_settings(environ: Mapping[str, str]) -> tuple[str, str]:
     return log_format, log_level
 
 
+def _parsed_or_told(variable: Variable, given: Given) -> Any:
+    try:
+        return _parsed(variable, given)
+    except ValueError as error:
+        given.problems.append(f"{variable.name}: {error}")
+        return variable.default if variable.name in _LOG else variable.unset
+
+
 def _parsed(variable: Variable, given: Given) -> Any:
     """The field's value. Raises ValueError."""
     try:
         text = given.text(variable.name, variable.from_file, variable.secret)
         if variable.secret:
             log.hide(text)
-        text = text or variable.default
-        return variable.parse(text) if text else variable.unset
+        return variable.parse(text) if text else variable.otherwise
     except texts.NotUtf8:
         raise
     except ValueError as error:
@@ -94,40 +128,7 @@ def _parsed(variable: Variable, given: Given) -> Any:
         return variable.default
 
 
-def _contradictions(chosen: Mapping[str, Any]) -> list[str]:
-    """What each variable for itself does not show."""
-    problems = []
-    outputs = [chosen.get(field) for field in ("token_file", "env_file", "json_file")]
-    paths = [os.path.realpath(path) if path != "-" else "standard output" for path in outputs if path]
-    problems += [f"{path} is named by two outputs" for path in sorted(set(paths)) if paths.count(path) > 1]
-    if chosen.get("env_file") == "-":
-        problems.append("ENV_FILE: standard output is no .env file; use TOKEN_FILE or JSON_FILE")
-    if chosen.get("client_key_file") and not chosen.get("client_cert_file"):
-        problems.append("CHIRPSTACK_CLIENT_KEY_FILE is set without CHIRPSTACK_CLIENT_CERT_FILE")
-    api, scope = chosen.get("api"), chosen.get("scope")
-    if scope and values.unsupported(str(api), scope):
-        problems.append(f"API_KEY_SCOPE: {values.unsupported(str(api), scope)}")
-    if chosen.get("read_only") and api == "v3":
-        problems.append("API_KEY_READ_ONLY: ChirpStack v3 has no read-only keys")
-    if chosen["env_scope_id_var"]:
-        if scope and scope.kind == "admin":
-            problems.append("ENV_SCOPE_ID_VAR: the scope admin has no id; leave it out, or set API_KEY_SCOPE")
-        if not chosen["env_file"]:
-            problems.append("ENV_SCOPE_ID_VAR: it is set in ENV_FILE, and there is none")
-        if chosen["env_scope_id_var"] == chosen["env_var"]:
-            problems.append("ENV_SCOPE_ID_VAR and ENV_VAR name the same variable")
-    password = chosen["password"]
-    if chosen["initial_password"] and 0 < len(password) < 6 and len(password.encode()) < 8:
-        # Contract §3.10: v3 wants 6 characters, v4 since v4.17 8 bytes. A longer one is the server's to refuse.
-        problems.append(
-            "CHIRPSTACK_PASSWORD: with CHIRPSTACK_INITIAL_PASSWORD it becomes the account's password on the first "
-            "boot, and it is too short for that: 6 characters on v3, 8 on v4; leave CHIRPSTACK_INITIAL_PASSWORD out if "
-            "the account is to keep its password"
-        )
-    return problems
-
-
-def _warn(given: Given, chosen: Mapping[str, Any]) -> None:
+def _warn(given: Given, chosen: Mapping[str, Any], keys: Mapping[str, Mapping[str, Any]]) -> None:
     """What is no problem, or perhaps none."""
     for name, reason in given.ignored.items():
         log.warning("log-setting", f"{name}: {reason}: the default stands in its place", variable=name)
@@ -142,6 +143,7 @@ def _warn(given: Given, chosen: Mapping[str, Any]) -> None:
         )
     if texts.is_placeholder(chosen["password"]):
         log.warning("placeholder", "CHIRPSTACK_PASSWORD looks like a placeholder that nobody has replaced")
-    for name in sorted(given.values.keys() - _NAMES - {chosen["env_var"], chosen["env_scope_id_var"]}):
+    of_users = {key[field] for key in keys.values() for field in ("env_var", "env_scope_id_var")}
+    for name in sorted(given.values.keys() - _NAMES - of_users):
         if meant := names.meant(name, _NAMES, given.values):
             log.warning("unknown-variable", f"{name} is not a variable of this job; was {meant} meant?", variable=name)

@@ -13,6 +13,8 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 from urllib.parse import unquote
@@ -22,7 +24,19 @@ _logger = logging.getLogger("init_job")
 MASK = "***"
 _JWT = re.compile(r"eyJ[\w+/=-]{10,}(?:\.[\w-]*){0,2}")  # or any JSON in base64: a login that comes back
 _secrets: set[str] = set()
+_about = ""
 _LONGEST = 8192  # characters; what is longer is nobody's secret, and to look for it would take seconds
+
+
+@contextmanager
+def about(key: str) -> Iterator[None]:
+    """What is told in here is about this key of several; empty: about all."""
+    global _about
+    before, _about = _about, key
+    try:
+        yield
+    finally:
+        _about = before
 
 
 def hide(secret: str | None) -> None:
@@ -131,7 +145,7 @@ class _Text(logging.Formatter):
     default_msec_format = "%s.%03dZ"
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
+        super().__init__("%(asctime)s %(levelname)-7s %(about)s%(message)s", defaults={"about": ""})
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
@@ -168,7 +182,10 @@ def configure(log_format: str, level: str) -> None:
 def _emit(level: int, event: str, message: str, fields: dict[str, Any]) -> None:
     # One line a message, whatever a server's text or a name brings along.
     text = "".join(c if c.isprintable() else " " for c in message)
-    _logger.log(level, "%s", text, extra={"event": event, "fields": fields})
+    extra = {"event": event, "fields": fields}
+    if _about:
+        extra |= {"fields": {"key": _about, **fields}, "about": f"{_about}: "}
+    _logger.log(level, "%s", text, extra=extra)
 
 
 def debug(event: str, message: str, **fields: Any) -> None:

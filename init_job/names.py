@@ -28,8 +28,11 @@ _GUESSES = {
 }  # fmt: skip
 """What stands behind one of the prefixes."""
 _BARE = {"API_KEY": "API_KEY_NAME", "KEY_NAME": "API_KEY_NAME", "API_KEY_FILE": "TOKEN_FILE",
-         "API_TOKEN_FILE": "TOKEN_FILE", "TOKEN_PATH": "TOKEN_FILE", "ON_TOKEN_LOST": "ON_LOST_TOKEN"}  # fmt: skip
+         "API_TOKEN_FILE": "TOKEN_FILE", "API_KEYS_FILE": "KEYS_FILE", "TOKEN_PATH": "TOKEN_FILE",
+         "ON_TOKEN_LOST": "ON_LOST_TOKEN"}  # fmt: skip
 """Without a prefix, where hardly another service means something else by it."""
+_OFTEN_OTHERS = ("KEY_FILE",)
+"""Close to one of ours, and the name of a TLS key to many a program."""
 _BY_GUESS = {prefix + word: ours for ours, words in _GUESSES.items() for word in words for prefix in _PREFIXES} | _BARE
 
 
@@ -37,10 +40,10 @@ def meant(name: str, ours: Collection[str], given: Collection[str]) -> str:
     """The variable that was probably meant; empty where the name is another service's own."""
     import difflib
 
-    # NAME_2 is somebody's second NAME, not a slip.
-    if name[-1:].isdigit():
-        return ""
     upper = name.upper()
+    # NAME_2 is somebody's second NAME, not a slip.
+    if name[-1:].isdigit() or upper in _OFTEN_OTHERS:
+        return ""
     if guess := _guess(upper, ours):
         # Beside the right one it is another service's.
         right = guess.removesuffix("_FILE")

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from init_job import log, texts
-from init_job.errors import AccountError, ConfigurationError, InitJobError
+from init_job.errors import AccountError, ConfigurationError, InitJobError, NotReady
 from init_job.servers.detect import GENERATIONS, detect
 from init_job.servers.http import Http
-from init_job.servers.interface import Server
+from init_job.servers.interface import ResolvedScope, Server
 from init_job.settings import Settings
 from init_job.wait import Once, Patience
 
@@ -23,24 +23,57 @@ class Run:
         """Which generation to ask for first."""
         self._http = Http(settings)
         self._server: Server | None = None
+        self._login: bool | AccountError = False
+        """Whether it is done, or why it was refused: to be refused once for each key may lock the account."""
+        self._owners: dict[tuple[str, ResolvedScope], object] = {}
 
     @property
     def server(self) -> Server:
         if self._server is None:
             asked = self.settings
-            self._server = detect(self._http, self.patience, asked.api, self.likely_api, asked.health_url)
-            api = self._server.api
-            log.info("ready", f"ChirpStack {api} at {asked.url} is ready", api=api)
+            with log.about(""):
+                self._server = detect(self._http, self.patience, asked.api, self.likely_api, asked.health_url)
+                api = self._server.api
+                log.info("ready", f"ChirpStack {api} at {asked.url} is ready", api=api)
         return self._server
+
+    def is_reachable(self) -> bool:
+        """Asked when the server was not ready for one key: whether another one is worth a try."""
+        try:
+            self.server.probe()
+        except NotReady:
+            return False
+        return True
 
     def asked_once(self, api: str) -> Server:
         """The server, taken for one of this generation, without patience."""
         return GENERATIONS[api](self._http, Once())
 
+    def claim(self, name: str, scope: ResolvedScope, owner: object) -> None:
+        """A name in a scope belongs to one key of the run: two would take each other's for a lost one. Raises
+        ConfigurationError."""
+        if self._owners.setdefault((name, scope), owner) is not owner:
+            raise ConfigurationError(
+                f"another key of this run is {name!r} in scope {scope} already: its scope is written otherwise",
+                "leave one of them out, or give it another name",
+            )
+
     def log_in(self) -> None:
-        """Raises ConfigurationError without a password, AccountError when it is refused."""
-        email, password, initial = self.settings.email, self.settings.password, self.settings.initial_password
+        """Once for all keys. Raises ConfigurationError without a password, AccountError when it is refused."""
         self.need_password()
+        if isinstance(self._login, AccountError):
+            raise self._login
+        if not self._login:
+            try:
+                with log.about(""):
+                    self._log_in()
+            except AccountError as refused:
+                self._login = refused
+                raise
+            self._login = True
+
+    def _log_in(self) -> None:
+        email, password, initial = self.settings.email, self.settings.password, self.settings.initial_password
         if not self.server.log_in(email, password):
             if initial and self.server.log_in(email, initial):
                 what = f"set CHIRPSTACK_PASSWORD as the password of {email}"

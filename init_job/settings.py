@@ -2,7 +2,7 @@
 README is checked against."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from init_job import values
@@ -49,6 +49,8 @@ class Settings:
     warn_default_password: bool
     log_format: str
     log_level: str
+    keys_file: str
+    """Empty: there is one key, and the variables say which."""
     keys: tuple[KeySettings, ...]
 
 
@@ -63,6 +65,11 @@ class Variable:
     secret: bool = False
     unset: Any = ""
     """What the field is without a value and a default."""
+
+    @property
+    def otherwise(self) -> Any:
+        """The field where no value is given."""
+        return self.parse(self.default) if self.default else self.unset
 
     @property
     def from_file(self) -> str:
@@ -96,6 +103,8 @@ VARIABLES = (
              "how long the server may take to become ready: 90, 90s, 5m; 0 is one try"),
     Variable("REQUEST_TIMEOUT", "request_timeout", values.timeout, "10s",
              "limit for one request, from the connect to the whole answer"),
+    Variable("KEYS_FILE", "keys_file", str, "",
+             "several keys: a TOML file with a table [[key]] for each, and in it name, scope, token_file, … as below"),
     Variable("API_KEY_NAME", "name", values.name, "init-job",
              "name of the key, 1 to 100 characters; {hostname} stands for this machine's name"),
     Variable("API_KEY_SCOPE", "scope", values.scope, "admin",
@@ -118,3 +127,9 @@ VARIABLES = (
     Variable("LOG_LEVEL", "log_level", values.log_level, "info",
              "debug, info, warning or error"),
 )  # fmt: skip
+
+OF_A_KEY = tuple(one for one in VARIABLES if one.field in {field.name for field in fields(KeySettings)})
+FOR_ALL_KEYS = ("ON_LOST_TOKEN", "FILE_MODE")
+"""With KEYS_FILE: for those keys in it that do not say otherwise."""
+OUTPUTS = ("token_file", "env_file", "json_file")
+"""Fields, of which a key needs one."""

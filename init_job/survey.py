@@ -16,6 +16,7 @@ def survey(job: Job, tokens: list[SavedToken]) -> tuple[ResolvedScope, There]:
     """Ask the server, logged in. Keys that an interrupted run made and whose token nobody has are deleted."""
     memory = job.memory
     scope = job.run.server.resolve(job.asked.scope)
+    job.run.claim(job.asked.name, scope, job)
     keys, saved = job.run.patience.call(lambda: _look(job, tokens, scope))
     ids = {key.id for key in keys}
     intent = _matching_intent(job)

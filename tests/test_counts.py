@@ -156,6 +156,43 @@ def test_a_run_has_one_connection(site: Site) -> None:
     assert [site.run().connections, site.run().connections] == [1, 1]
 
 
+# Several keys
+
+
+def of_five_keys(site: Site) -> dict[str, str]:
+    """The variables of a run with five keys."""
+    (site.folder / "keys.toml").write_text(
+        "".join(f'[[key]]\nname = "key-{number}"\ntoken_file = "token-{number}"\n' for number in range(5))
+    )
+    return {"TOKEN_FILE": "", "KEYS_FILE": "keys.toml"}
+
+
+def test_a_first_run_with_five_keys_logs_in_once_and_asks_four_times_for_each(site: Site) -> None:
+    variables = of_five_keys(site)
+    site.run()
+    login = [*site.asked()[:3]]
+    counts = site.run(0, **variables)
+    assert counts.connections == 1
+    assert site.asked()[:3] == login
+    assert len(site.asked()) == 3 + 5 * 4
+    assert not set(login[:2]) & set(site.asked()[3:])
+
+
+def test_a_run_with_nothing_to_do_for_five_keys_asks_five_times_and_does_not_log_in(site: Site) -> None:
+    variables = of_five_keys(site)
+    site.run(0, **variables)
+    counts = site.run(0, **variables, CHIRPSTACK_PASSWORD="")
+    assert len(site.asked()) == 5
+    assert len(set(site.asked())) == 1
+    assert counts.connections == 1
+    assert "tenacity" not in counts.modules
+
+
+def test_toml_comes_with_a_file_of_keys(site: Site) -> None:
+    assert "tomllib" not in site.run().modules
+    assert "tomllib" in site.run(0, **of_five_keys(site)).modules
+
+
 # Files
 
 

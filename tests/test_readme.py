@@ -1,16 +1,21 @@
-"""What the documents say of the code is what the code says. `python -m tests.test_readme` writes the tables anew."""
+"""What the documents say of the code is what the code says. `python -m tests.test_readme` writes the tables and the
+schema anew."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from init_job.cli import COMMANDS
 from init_job.errors import EXIT_CODES
-from init_job.settings import VARIABLES
+from init_job.settings import OF_A_KEY, OUTPUTS, VARIABLES
+from init_job.values import OnLostToken, boolean
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+SCHEMA = ROOT / "docs" / "keys.schema.json"
 
 
 def settings_table() -> str:
@@ -28,6 +33,41 @@ def exit_codes_table() -> str:
 TABLES = {"settings": settings_table, "exit codes": exit_codes_table}
 
 
+def schema() -> str:
+    """Of the content of KEYS_FILE, for editors: what is in it is what the table of the settings has."""
+    more: dict[str, dict[str, Any]] = {
+        "name": {"minLength": 1, "maxLength": 100},
+        "scope": {"examples": ["admin", "tenant:ChirpStack", "organization:chirpstack", "application:1"]},
+        "on_lost_token": {"enum": [choice.value for choice in OnLostToken]},
+        "file_mode": {"pattern": "^0?o?[0-7]{3}$", "examples": ["0644", "0600"]},
+    }
+    fields: dict[str, dict[str, Any]] = {}
+    for variable in OF_A_KEY:
+        meaning = variable.meaning
+        for other in OF_A_KEY:
+            meaning = re.sub(rf"\b{other.name}\b", other.field, meaning)
+        kind = "boolean" if variable.parse is boolean else "string"
+        default = {"default": variable.default == "true" if kind == "boolean" else variable.default}
+        default = {} if variable.field == "name" or not variable.default else default
+        fields[variable.field] = {"description": meaning, "type": kind, **default, **more.get(variable.field, {})}
+    key = {
+        "type": "object",
+        "properties": fields,
+        "required": ["name"],
+        "anyOf": [{"required": [output]} for output in OUTPUTS],
+        "additionalProperties": False,
+    }
+    content = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "KEYS_FILE of chirpstack-init-job",
+        "type": "object",
+        "properties": {"key": {"type": "array", "minItems": 1, "items": key}},
+        "required": ["key"],
+        "additionalProperties": False,
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
 def with_table(text: str, name: str) -> str:
     pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     assert pattern.search(text)
@@ -38,6 +78,10 @@ def with_table(text: str, name: str) -> str:
 def test_the_tables_are_the_codes(name: str) -> None:
     text = README.read_text()
     assert with_table(text, name) == text, "run: python -m tests.test_readme"
+
+
+def test_the_schema_of_a_file_of_keys_is_the_codes() -> None:
+    assert SCHEMA.read_text() == schema(), "run: python -m tests.test_readme"
 
 
 def test_the_commands_are_the_codes() -> None:
@@ -71,3 +115,4 @@ if __name__ == "__main__":
     for table in TABLES:
         content = with_table(content, table)
     README.write_text(content)
+    SCHEMA.write_text(schema())

@@ -28,7 +28,7 @@ def test_the_defaults() -> None:
     assert loaded() == Settings(
         url="http://chirpstack:8080", api="auto", email="admin", password="", initial_password="", ca_file="",
         client_cert_file="", client_key_file="", tls_verify=True, headers=(), health_url="", wait_timeout=300,
-        request_timeout=10, warn_default_password=True, log_format="text", log_level="info", keys=(
+        request_timeout=10, warn_default_password=True, log_format="text", log_level="info", keys_file="", keys=(
             KeySettings(
                 name="init-job", scope=Scope("admin"), read_only=False, on_lost_token=OnLostToken.FAIL,
                 token_file="/shared/token", env_file="", env_var="CHIRPSTACK_API_TOKEN", env_scope_id_var="",
@@ -202,7 +202,9 @@ def test_what_was_taken_off_is_told(caplog: pytest.LogCaptureFixture) -> None:
 )
 def test_bytes_of_another_encoding_are_an_error_in_every_variable(name: str) -> None:
     value = b"p\xe4ss".decode("utf-8", "surrogateescape")
-    message = problem(**{name: value})
+    with pytest.raises(ConfigurationError) as error:
+        load({**({} if name == "KEYS_FILE" else LEAST), name: value}, "/dev/null")
+    message = str(error.value)
     assert message.startswith("there is a problem in the settings: " + name.removesuffix("_FILE"))
     assert "not UTF-8" in message
     message.encode()

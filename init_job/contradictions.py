@@ -1,0 +1,93 @@
+"""What settings say against each other, which none for itself shows: the problems, one text for each."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from init_job import values
+from init_job.settings import OUTPUTS
+
+
+def of_the_run(chosen: Mapping[str, Any]) -> list[str]:
+    problems = []
+    if chosen["client_key_file"] and not chosen["client_cert_file"]:
+        problems.append("CHIRPSTACK_CLIENT_KEY_FILE is set without CHIRPSTACK_CLIENT_CERT_FILE")
+    password = chosen["password"]
+    if chosen["initial_password"] and 0 < len(password) < 6 and len(password.encode()) < 8:
+        # Contract §3.10: v3 wants 6 characters, v4 since v4.17 8 bytes. A longer one is the server's to refuse.
+        problems.append(
+            "CHIRPSTACK_PASSWORD: with CHIRPSTACK_INITIAL_PASSWORD it becomes the account's password on the first "
+            "boot, and it is too short for that: 6 characters on v3, 8 on v4; leave CHIRPSTACK_INITIAL_PASSWORD out if "
+            "the account is to keep its password"
+        )
+    return problems
+
+
+def of_a_key(key: Mapping[str, Any], api: str, called: Callable[[str], str]) -> list[str]:
+    """`called`: what the user calls a field."""
+    problems, scope = [], key["scope"]
+    if key["env_file"] == "-":
+        others = f"{called('token_file')} or {called('json_file')}"
+        problems.append(f"{called('env_file')}: standard output is no .env file; use {others}")
+    if scope and values.unsupported(api, scope):
+        problems.append(f"{called('scope')}: {values.unsupported(api, scope)}")
+    if key["read_only"] and api == "v3":
+        problems.append(f"{called('read_only')}: ChirpStack v3 has no read-only keys")
+    if key["env_scope_id_var"]:
+        name = called("env_scope_id_var")
+        if scope and scope.kind == "admin":
+            problems.append(f"{name}: the scope admin has no id; leave it out, or set {called('scope')}")
+        if not key["env_file"]:
+            problems.append(f"{name}: it is set in {called('env_file')}, and there is none")
+        if key["env_scope_id_var"] == key["env_var"]:
+            problems.append(f"{name} and {called('env_var')} name the same variable")
+    return problems
+
+
+def between_keys(keys: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The keys by what messages call them; empty for the only one, which the variables describe."""
+    problems: list[str] = []
+    named: dict[object, str] = {}
+    written: dict[object, dict[str, tuple[str, object]]] = {}
+    for called, key in keys.items():
+        first = named.setdefault((key["name"], key["scope"]), called)
+        if first != called and key["name"] and key["scope"]:
+            problems.append(f"{called}: {_short(first)} has the same name and scope")
+        for path, part, content in _outputs(key):
+            there = written.setdefault(_file(path), {})
+            # Several variables share a `.env`; what is a whole file shares it with nothing.
+            rivals = there.values() if not part or "" in there else [there[part]] if part in there else []
+            rival = next((other for other, its in rivals if its != content), None)
+            if rival is not None:
+                what = f"{_shown(path)}{f' ({part})' if part and part in there else ''} is named by two outputs"
+                whose = f", of this key and of {_short(rival)}" if rival != called else ""
+                problems.append(f"{called}: {what}{whose}" if called else what)
+            there.setdefault(part, (called, content))
+    return list(dict.fromkeys(problems))
+
+
+def _outputs(key: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]:
+    """(path, variable in it, what is written there) of each."""
+    for field in OUTPUTS:
+        if path := key[field]:
+            yield path, key["env_var"] if field == "env_file" else "", object()
+    if key["env_file"] and key["env_scope_id_var"] not in ("", key["env_var"]):
+        yield key["env_file"], key["env_scope_id_var"], key["scope"]
+
+
+def _file(path: str) -> object:
+    """The same for all paths of one file, be they links, hard links or mounts of it."""
+    with contextlib.suppress(OSError):
+        if path != "-":
+            info = os.stat(path)
+            return info.st_dev, info.st_ino
+    return _shown(path)
+
+
+def _shown(path: str) -> str:
+    return os.path.realpath(path) if path != "-" else "standard output"
+
+
+def _short(called: str) -> str:
+    return called.removeprefix("KEYS_FILE: ")
