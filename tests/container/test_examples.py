@@ -153,6 +153,36 @@ def test_the_ci_example_prints_the_token_and_nothing_else(tmp_path: Path) -> Non
         assert project.key_names() == ["init-job"]
 
 
+def test_the_example_with_several_keys_writes_each_where_its_service_reads_it(tmp_path: Path) -> None:
+    with official(tmp_path, "chirpstack", "v4", "several-keys.yml") as project:
+        project.start_server()
+        for word in ("created key", "up to date"):
+            project.up("--force-recreate", "--no-deps", "chirpstack-init")
+            assert project.end("chirpstack-init") == 0
+            log = project.log("chirpstack-init")
+            assert "exit 0: ready: 'dashboard', 'bridge', 'provisioning'" in log
+            assert log.count(word) == 3
+        variables = dict(line.split("=", 1) for line in project.read("api-tokens", "bridge.env").splitlines())
+        provisioning = json.loads(project.read("api-tokens", "provisioning.json"))
+        tokens = [
+            project.read("api-tokens", "dashboard").strip(),
+            variables["CHIRPSTACK_API_TOKEN"],
+            provisioning["token"],
+        ]
+        assert len({read_claims(token).key_id for token in tokens}) == 3
+        assert variables["CHIRPSTACK_TENANT_ID"]
+
+
+def test_the_ci_example_with_several_keys_prints_all_tokens_as_one_json(tmp_path: Path) -> None:
+    with project_of(tmp_path, "ci.yml", "ci-several-keys.yml", "simulated.yml") as project:
+        for _ in range(2):
+            keys = json.loads(project.compose("run", "--rm", "--no-TTY", "tokens").stdout)
+            assert {name: key["read_only"] for name, key in keys.items()} == {
+                "admin": False, "bridge": False, "dashboard": True
+            }  # fmt: skip
+            assert {read_claims(key["token"]).kind for key in keys.values()} == {Kind.API_KEY}
+
+
 def test_the_tls_example_goes_through_the_proxy_and_trusts_its_ca(
     tmp_path: Path, certificates: str, nginx: str
 ) -> None:

@@ -10,7 +10,8 @@ from init_job.settings import VARIABLES
 from tests.container.harness import IMAGE, ROOT, call
 
 EXAMPLE = ROOT / "docker-compose.example.yml"
-DROP_INS = ["chirpstack-docker-v4.yml", "chirpstack-docker-v3.yml", "secrets.yml", "env-file.yml"]
+CONFINED = ["chirpstack-docker-v4.yml", "chirpstack-docker-v3.yml", "secrets.yml", "env-file.yml"]
+DROP_INS = [*CONFINED, "several-keys.yml"]
 SETTINGS = {
     "POSTGRES_PASSWORD": "a",
     "CHIRPSTACK_API_SECRET": "b",
@@ -37,7 +38,9 @@ def env_example() -> dict[str, tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("files", [[str(EXAMPLE)], [str(EXAMPLE), "tls.yml"], ["ci.yml"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "files", [[str(EXAMPLE)], [str(EXAMPLE), "tls.yml"], ["ci.yml"], ["ci.yml", "ci-several-keys.yml"]], ids=" ".join
+)
 def test_the_compose_files_are_valid(files: list[str]) -> None:
     assert IMAGE in config(*files, INIT_JOB_IMAGE=IMAGE, **SETTINGS)
 
@@ -76,7 +79,7 @@ def test_env_example_tells_the_defaults_of_the_job_and_no_password() -> None:
     assert values["POSTGRES_PASSWORD"] == values["CHIRPSTACK_API_SECRET"] == values["CHIRPSTACK_PASSWORD"] == ""
 
 
-@pytest.mark.parametrize("file", [EXAMPLE.name, *(f"examples/{name}" for name in [*DROP_INS, "ci.yml"])])
+@pytest.mark.parametrize("file", [EXAMPLE.name, *(f"examples/{name}" for name in [*CONFINED, "ci.yml"])])
 def test_the_job_is_confined_wherever_it_is_shown(file: str) -> None:
     text = (ROOT / file).read_text()
     for line in ("read_only: true", "cap_drop: [ALL]", 'security_opt: ["no-new-privileges:true"]'):
