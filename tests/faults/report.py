@@ -95,6 +95,12 @@ _SECTIONS: dict[str, tuple[str, Callable[[Rows], list[str]], str]] = {
         "did without the call, or rewrote the file in place; with exit 5 it could not read its state file, and took "
         "its own token for somebody else's. One more run got there each time.",
     ),
+    "several keys": (
+        "Several keys in one run",
+        _columns,
+        "A file of three keys, of which one cannot be made in some runs. `0`, `5` and `7` are what it ends with when "
+        "nothing is in the way; every key that the last lines say is ready was looked at, whatever the exit code.",
+    ),
     "keys of others": ("Keys of others", _list, "On the server, with the job's own beside them or not."),
     "changes nothing": (
         "What changes nothing",

@@ -1,0 +1,333 @@
+"""A file of three keys, one of them not to be made: every request, every file call and every moment of such a run is
+hurt, and one more run gets there, with each key once and each key of others untouched."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from signal import SIGINT, SIGKILL, SIGTERM, Signals
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.faults.ledger import record, require
+from tests.faults.proxy import Exchange, Proxy
+from tests.faults.runner import Result, Run, Runner
+from tests.faults.shim import ALL, CHANGING
+from tests.faults.sweep import SHARE, each, judge
+from tests.faults.test_kills import EXIT, MOMENTS
+from tests.faults.test_os_faults import ERRORS
+from tests.faults.wire_faults import SLOW, faults
+from tests.faults.world import APIS, FULL, Api, Expected, Handle, World, key_id, pick
+from tests.simulator import ApiKey, Simulator
+from tests.simulator.client import V3, V4
+
+NAMES = ("alpha", "beta", "gamma")
+FEW = 12 * SHARE
+"""Of so many cases `make test` tries one: what one key shows need not be shown again."""
+
+
+class Several(World):
+    """`alpha` has a token file, `beta` and `gamma` are of a tenant or an organization, with a variable each in the
+    user's `.env`, and `gamma` has a JSON file besides."""
+
+    def __init__(self, api: Api, folder: Path, runner: Runner, server: Simulator, proxy: Proxy) -> None:
+        super().__init__(api, folder, runner, server, proxy)
+        for output in ("TOKEN_FILE", "ENV_FILE", "JSON_FILE"):
+            del self.variables[output]
+        self.scopes = {"alpha": "admin", "beta": self.group_scope, "gamma": self.group_scope}
+        self.hopeless: set[str] = set()
+        """Those that cannot be made, whatever is tried."""
+        self.variables["KEYS_FILE"] = self.keys_file(NAMES)
+
+    def keys_file(self, names: tuple[str, ...], **scopes: str) -> str:
+        """The path of one with these keys in this order."""
+        outputs: dict[str, dict[str, object]] = {
+            "alpha": {"token_file": self.token_file},
+            "beta": {"env_file": self.env_file, "env_var": "BETA"},
+            "gamma": {"env_file": self.env_file, "env_var": "GAMMA", "json_file": self.json_file},
+        }
+        tables = [{"name": name, "scope": scopes.get(name, self.scopes[name]), **outputs[name]} for name in names]
+        path = self.folder / f"{'-'.join(names)}{len(scopes)}.toml"
+        lines = [["[[key]]", *(f"{name} = {json.dumps(str(value))}" for name, value in one.items())] for one in tables]
+        path.write_text("\n".join(line for table in lines for line in table) + "\n")
+        return str(path)
+
+    def keys(self, *names: str) -> list[ApiKey]:
+        return [key for name in names or NAMES for key in self.server.keys(name, self.scopes[name])]
+
+    def tokens(self, *names: str) -> list[str]:
+        values = {name: re.findall(rf"(?m)^{name.upper()}=(.*)$", self.env_file.read_text()) for name in NAMES}
+        found = {name: [*values[name][-1:], ""][:1] for name in NAMES}
+        found["alpha"] = [self.token_file.read_text().strip() if self.token_file.exists() else ""]
+        text = self.json_file.read_text() if self.json_file.exists() else ""
+        found["gamma"].append(json.loads(text)["token"] if text else "")
+        return [token for name in names or NAMES for token in found[name]]
+
+    def is_ready(self, name: str) -> bool:
+        tokens = set(self.tokens(name))
+        works = len(tokens) == 1 and self.server.token_works(min(tokens))
+        return works and key_id(min(tokens)) in [key.id for key in self.keys(name)]
+
+    def expect_promise_kept(self, result: Result) -> None:
+        """Also when the run failed: which keys are ready is what its last lines say."""
+        self.expect_nothing_of_others_touched(result.log)
+        if result.code == 0 and not self.expected.keys:
+            gone = not self.keys() and not any(self.tokens())
+            require(gone, "exit 0 of revoke and not all is gone", result.log)
+            return
+        told = re.findall(r"(?<!not )ready: ((?:'\w+'(?:, )?)+)", result.err)
+        names = re.findall(r"'(\w+)'", told[-1]) if told else []
+        assert result.code or names == list(NAMES), result.log
+        for name in names:
+            require(self.is_ready(name), "exit 0 without a working token", f"{name} {result.log}")
+
+    def expect_healed(self, before: str = "") -> None:
+        self.proxy.plan(None)
+        result = self.run(None, self.again)
+        log = f"{before}\n--- one more run: {result.log}"
+        self.expect_promise_kept(result)
+        require(result.code == self.expected.code, "lost", log)
+        for name in set(NAMES) - self.hopeless:
+            count = len(self.keys(name))
+            require(count >= self.expected.keys, "lost", log)
+            require(count == self.expected.keys, "two keys", log)
+            require(not self.expected.keys or self.is_ready(name), "lost", log)
+        require(not any(name.endswith(".tmp") for name in self.files()), "a temporary file left", log)
+
+    def expect_no_token_lost(self, before: set[str], result: Result) -> None:
+        on_disk = {key_id(token) for token in self.tokens() if token}
+        require({key.id for key in self.keys()} - before <= on_disk, "a key without its token", result.log)
+
+
+def _nothing(world: Several) -> None:
+    pass
+
+
+def _made(world: Several) -> None:
+    first = world.run()
+    assert first.code == 0, first.log
+
+
+def _rotation(world: Several) -> None:
+    _made(world)
+    world.arguments = ("rotate",)
+
+
+def _revocation(world: Several) -> None:
+    _made(world)
+    world.expected = Expected(keys=0)
+    world.arguments = world.again = ("revoke",)
+
+
+def _all_dead(world: Several) -> None:
+    _made(world)
+    world.server.set_secret("another")
+
+
+def _one_deleted(world: Several) -> None:
+    _made(world)
+    world.server.delete_key(world.keys("beta")[0].id)
+
+
+def _one_cannot_be_made(world: Several) -> None:
+    kind = world.group_scope.partition(":")[0]
+    world.variables["KEYS_FILE"] = world.keys_file(NAMES, beta=f"{kind}:nobody")
+    world.hopeless = {"beta"}
+    world.expected = Expected(code=7)
+
+
+def _one_is_lost(world: Several) -> None:
+    world.keep(world.server.add_key("alpha")[0])
+    world.hopeless = {"alpha"}
+    world.expected = Expected(code=5)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    prepare: Callable[[Several], None] = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @contextmanager
+    def world(self, api: Api, folder: Path, runner: Runner) -> Iterator[Several]:
+        """On a server with nobody else's requests, and everything as the run finds it."""
+        with (
+            TemporaryDirectory(dir=folder) as own,
+            Simulator(api, V3 if api == "v3" else V4) as server,
+            Proxy(server.url) as proxy,
+        ):
+            world = Several(api, Path(own), runner, server, proxy)
+            self.prepare(world)
+            world.proxy.plan(None)
+            world.settle()
+            yield world
+
+
+SCENARIOS = (
+    Scenario("first run", _nothing),
+    Scenario("up to date", _made),
+    Scenario("rotation", _rotation),
+    Scenario("revocation", _revocation),
+    Scenario("all tokens dead", _all_dead),
+    Scenario("one key deleted", _one_deleted),
+    Scenario("one key cannot be made", _one_cannot_be_made),
+    Scenario("one key's token is lost", _one_is_lost),
+)
+
+
+@cache
+def survey(api: Api, scenario: Scenario, runner: Runner, calls: tuple[str, ...] = CHANGING) -> tuple[int, int]:
+    """How many requests and how many of the file calls there are when nothing is in the way."""
+    with TemporaryDirectory() as folder, scenario.world(api, Path(folder), runner) as world:
+        result = world.run(world.hurt(calls=calls))
+        assert result.code == world.expected.code, result.log
+        return world.proxy.count, len(world.trace())
+
+
+def requests(runner: Runner, *case: object) -> Iterator[tuple[Api, Scenario, int]]:
+    """Each request of some scenario, another one for each case."""
+    for api in APIS:
+        scenario = pick(SCENARIOS, api, *case)
+        for number in range(1, survey(api, scenario, runner)[0] + 1):
+            yield api, scenario, number
+
+
+@pytest.mark.parametrize("signum", [SIGKILL, SIGTERM, SIGINT], ids=lambda signum: signum.name)
+def test_a_run_that_is_ended_around_a_request_costs_at_most_one_more(
+    signum: Signals, runner: Runner, tmp_path: Path
+) -> None:
+    def cases() -> Iterator[tuple[Api, Scenario, int, str]]:
+        for moment in MOMENTS:
+            for round in range(3):
+                for case in requests(runner, signum, moment, round):
+                    yield *case, moment
+
+    def check(case: tuple[Api, Scenario, int, str]) -> None:
+        api, scenario, number, moment = case
+        handle = Handle()
+
+        def hurt(exchange: Exchange) -> None:
+            answer = None if moment == MOMENTS[0] else exchange.forward()
+            if answer and moment == MOMENTS[2]:
+                exchange.send(answer.whole)
+            handle.get().signal(signum)
+            if signum == SIGKILL:
+                handle.get().wait()
+                exchange.hang_up()
+            elif moment == MOMENTS[0]:
+                exchange.pass_on()
+            elif answer and moment == MOMENTS[1]:
+                exchange.send(answer.whole)
+
+        with scenario.world(api, tmp_path, runner) as world:
+            before = set(world.ids())
+            world.proxy.plan(lambda exchange: hurt if exchange.number == number else None)
+            handle.set(world.start())
+            result = handle.get().wait()
+            world.proxy.wait_until_idle()
+            if signum != SIGKILL:
+                world.expect_no_token_lost(before, result)
+            codes = {EXIT[signum], world.expected.code}
+            judge("several keys", f"{signum.name} {moment}", world, result, codes, f"exit {result.code}")
+
+    each(cases(), check, one_of=FEW)
+
+
+@pytest.mark.parametrize("what", ["before", "after", "error"])
+def test_a_run_that_is_hurt_at_a_file_call_costs_at_most_one_more(what: str, runner: Runner, tmp_path: Path) -> None:
+    calls = ALL if what == "error" else CHANGING
+
+    def cases() -> Iterator[tuple[Api, Scenario, int]]:
+        for scenario in SCENARIOS:
+            for number in range(survey("v4", scenario, runner, calls)[1]):
+                yield pick(APIS, scenario.name, number, what), scenario, number
+
+    def check(case: tuple[Api, Scenario, int]) -> None:
+        api, scenario, number = case
+        signum, error = pick((SIGKILL, SIGTERM, SIGINT), case), pick(list(ERRORS), case)
+        with scenario.world(api, tmp_path, runner) as world:
+            before = set(world.ids())
+            how = {"error": error} if what == "error" else {f"signal_{what}": signum}
+            result = world.run(world.hurt(at=number, calls=calls, **how))
+            if what == "error":
+                # A key whose memory or output cannot be read is a stranger's, or lost.
+                codes, row = {0, 5, 6, world.expected.code}, "a file call fails"
+            else:
+                codes, row = {EXIT[signum]}, f"{signum.name} {what} a file call"
+            if signum != SIGKILL or what == "error":
+                world.expect_no_token_lost(before, result)
+            judge("several keys", row, world, result, codes, f"exit {result.code}")
+
+    each(cases(), check, one_of=FEW)
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_request_that_is_hurt_costs_at_most_one_more_run(api: Api, runner: Runner, tmp_path: Path) -> None:
+    def cases() -> Iterator[tuple[str, Scenario, int]]:
+        for name in faults(api):
+            scenario = pick(SCENARIOS, api, name)
+            for number in range(1, survey(api, scenario, runner)[0] + 1):
+                yield name, scenario, number
+
+    def check(case: tuple[str, Scenario, int]) -> None:
+        name, scenario, number = case
+        patience = pick(("30s", "0"), case)
+        with scenario.world(api, tmp_path, runner) as world:
+            fault = faults(api)[name]
+            world.proxy.plan(lambda exchange: fault if exchange.number == number else None)
+            limit = {"REQUEST_TIMEOUT": "1s"} if name in SLOW else {}
+            result = world.run(None, (), WAIT_TIMEOUT=patience, **limit)
+            world.proxy.wait_until_idle()
+            codes = {world.expected.code, *([3] if patience == "0" else [])}
+            judge(
+                "several keys",
+                f"wire, {'no patience' if patience == '0' else 'waits'}",
+                world,
+                result,
+                codes,
+                f"exit {result.code}",
+            )
+
+    each(cases(), check, one_of=FEW // 2)
+
+
+ORDERS = (NAMES, NAMES[::-1], ("beta", "gamma", "alpha"), ("gamma", "alpha", "beta"))
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_jobs_with_the_same_keys_in_another_order_make_each_once_and_all_say_0(
+    api: Api, runner: Runner, tmp_path: Path
+) -> None:
+    for _ in range(20 if FULL else 2):
+        with SCENARIOS[0].world(api, tmp_path, runner) as world:
+            runs = [world.start(None, (), KEYS_FILE=world.keys_file(order)) for order in ORDERS]
+            results = [run.wait() for run in runs]
+            logs = "\n".join(result.log for result in results)
+            require([result.code for result in results] == [0] * len(ORDERS), "lost", logs)
+            require(len(world.keys()) == len(NAMES), "two keys", logs)
+            require(all(map(world.is_ready, NAMES)), "exit 0 without a working token", logs)
+            record("several keys", "4 jobs, each with the keys in another order", "all exit 0, each key once")
+
+
+def test_two_jobs_that_want_each_others_keys_do_not_wait_in_a_circle(runner: Runner, tmp_path: Path) -> None:
+    """Each has the lock of the key that the other one wants next."""
+    with SCENARIOS[0].world("v4", tmp_path, runner) as world:
+        second: list[Run] = []
+
+        def let_the_other_run_into_it(exchange: Exchange) -> None:
+            run = world.start(None, (), KEYS_FILE=world.keys_file(NAMES[::-1]))
+            second.append(run)
+            run.wait_for("another job holds")
+            exchange.pass_on()
+
+        world.proxy.plan(lambda exchange: let_the_other_run_into_it if exchange.is_create and not second else None)
+        first = world.run()
+        assert (first.code, second[0].wait().code) == (0, 0), f"{first.log}{second[0].wait().log}"
+        assert len(world.keys()) == len(NAMES)
+        assert all(map(world.is_ready, NAMES))
