@@ -201,6 +201,16 @@ def test_a_line_about_a_key_has_its_name_as_a_field(site: Site) -> None:
     assert not any(line["message"].startswith("alpha: ") for line in lines)
 
 
+def test_the_wait_for_the_server_is_about_no_key(v4_site: Site) -> None:
+    """Also where the first key's token is what the server is asked about first."""
+    assert v4_site.run().code == 0
+    v4_site.server.clear_requests()
+    v4_site.server.after = lambda *_: Response(503) if len(v4_site.server.requests) < 3 else None
+    run = v4_site.run(LOG_FORMAT="json")
+    lines = [json.loads(line) for line in run.err.splitlines()]
+    assert [line.get("key") for line in lines if line["event"] in ("waiting", "ready")] == [None, None]
+
+
 def test_one_name_in_two_scopes_is_told_apart(site: Site) -> None:
     site.write()
     text = '[[key]]\nname = "a"\ntoken_file = "1"\n[[key]]\nname = "a"\ntoken_file = "2"\nscope = ' + json.dumps(
