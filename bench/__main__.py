@@ -63,6 +63,7 @@ def main(names: list[str]) -> None:
         measures: dict[str, Callable[[], Section]] = {
             "nothing-to-do": partial(startup.nothing_to_do, package, servers),
             "first-run": partial(startup.first_run, package, servers),
+            "several-keys": partial(startup.several_keys, package, servers),
             "readiness": partial(readiness.from_ready_to_token, package),
             "keys": partial(scale.many_keys, package),
             "imports": partial(imports.imports, package),

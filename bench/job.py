@@ -91,6 +91,17 @@ def first_run(package: Path, server: Server) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
+def first_run_with(keys: int, package: Path, server: Server) -> Iterator[dict[str, str]]:
+    """The same with a file of so many keys."""
+    with first_run(package, server) as given:
+        name, token = given.pop("API_KEY_NAME"), given.pop("TOKEN_FILE")
+        file = Path(token).with_name("keys.toml")
+        tables = (f'[[key]]\nname = "{name}-{key}"\ntoken_file = "{token}-{key}"\n' for key in range(keys))
+        file.write_text("".join(tables))
+        yield {**given, "KEYS_FILE": str(file)}
+
+
+@contextmanager
 def nothing_to_do(package: Path, server: Server) -> Iterator[Callable[[], AbstractContextManager[Mapping[str, str]]]]:
     """A key that is there, with its token on disk: the variables of every further run."""
     with first_run(package, server) as given:

@@ -68,6 +68,22 @@ def first_run(package: Path, servers: list[job.Server]) -> Section:
     return section
 
 
+def several_keys(package: Path, servers: list[job.Server]) -> Section:
+    section = Section("Several keys in one run")
+    apis = [server for server in servers if not server.real]
+    programs = _bare_imports() + [
+        Program(f"{name} ({server.api})", job.COMMAND, partial(job.first_run_with, keys, package, server))
+        for server in apis
+        for keys, name in ((1, "one key"), (5, "five keys"))
+    ]
+    results = in_turns(programs, _FIRST_ROUNDS)
+    section.parts.append(_table(programs, results, _FIRST_ROUNDS))
+    for api in (server.api for server in apis):
+        ratio = results.ratio(f"five keys ({api})", f"one key ({api})")
+        section.limit(f"five keys against one, first run on {api}", 1.30, ratio, " x")
+    return section
+
+
 def _table(programs: list[Program], results: Results, rounds: int) -> str:
     rows = []
     for program in programs:

@@ -26,7 +26,7 @@ def _run(job: Job, is_due: Callable[[MadeKey | None], bool]) -> str:
         tokens = job.saved_tokens()
         if not tokens:
             job.run.need_password()
-        if job.run.may_change:
+        if job.run.may_change and job.run.is_waited_for:
             job.prove(job.lacking)  # before the wait, not after it
         made = job.remembers(tokens)
         renew = is_due(made)

@@ -37,6 +37,11 @@ class Run:
                 log.info("ready", f"ChirpStack {api} at {asked.url} is ready", api=api)
         return self._server
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether the server is still to be found, which may take as long as WAIT_TIMEOUT."""
+        return self._server is None
+
     def is_reachable(self) -> bool:
         """Asked when the server was not ready for one key: whether another one is worth a try."""
         try:
