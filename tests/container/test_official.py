@@ -66,7 +66,7 @@ def official(tmp_path: Path) -> Iterator[Project]:
         yield made
 
 
-def test_the_job_keeps_its_promise_with_this_version(official: Project) -> None:
+def test_the_job_keeps_its_promise_with_this_version(official: Project, tmp_path: Path) -> None:
     consumers = ["checker"] if IS_V3 else ["checker", "consumer"]
     official.up(*consumers)
     for consumer in consumers:
@@ -93,3 +93,14 @@ def test_the_job_keeps_its_promise_with_this_version(official: Project) -> None:
     assert again("TOKEN_FILE=/shared/scoped", f"API_KEY_SCOPE={scope}")[0] == 0
     code, text = again("TOKEN_FILE=/shared/scoped", "API_KEY_SCOPE=" + scope.partition(":")[0] + ":nobody")
     assert (code, "nobody" in text) == (7, True)
+
+    keys = tmp_path / "keys.toml"
+    keys.write_text(
+        '[[key]]\nname = "one"\ntoken_file = "/shared/one"\n'
+        f'[[key]]\nname = "two"\nscope = "{scope}"\njson_file = "/shared/two"\n'
+        f'[[key]]\nname = "three"\nscope = "{scope}"\nenv_file = "/shared/env"\nenv_scope_id_var = "ID"\n'
+    )
+    several = ("--volume", f"{keys}:/keys.toml:ro", "--env", "KEYS_FILE=/keys.toml")
+    for command in ("ensure", "ensure", "check", "rotate", "revoke"):
+        done = official.compose("run", "--rm", "--no-deps", *several, "chirpstack-init", command)
+        assert "'one', 'two', 'three'" in done.stderr

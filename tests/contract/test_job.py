@@ -85,6 +85,22 @@ def test_the_first_boot_sets_the_password(chirpstack: Chirpstack, site: Site) ->
     assert chirpstack.connect().log_in(account["CHIRPSTACK_EMAIL"], "a better password")
 
 
+def test_several_keys_of_one_run(site: Site) -> None:
+    kind, name = ("organization", "chirpstack") if site.server.api == "v3" else ("tenant", "ChirpStack")
+    (site.folder / "keys.toml").write_text(
+        f'[[key]]\nname = "{site.name}"\ntoken_file = "token"\n'
+        f'[[key]]\nname = "{site.name}"\nscope = "{kind}:{name}"\njson_file = "key.json"\n'
+    )
+    variables = {"TOKEN_FILE": "", "API_KEY_NAME": "", "KEYS_FILE": "keys.toml"}
+    for _ in range(2):
+        run = site.run(**variables)
+        assert run.code == 0, run.err
+    site.expect_one_key_that_works()
+    assert site.run("check", **variables).code == 0
+    assert site.run("revoke", **variables).code == 0
+    assert [path.name for path in site.folder.iterdir()] == ["keys.toml"]
+
+
 def test_a_wrong_password_changes_nothing(site: Site) -> None:
     assert site.run(CHIRPSTACK_PASSWORD="no password of anybody").code == 4
     assert site.ids == []
