@@ -32,7 +32,7 @@ def check(job: Job) -> str:
 
 
 def describe(claims: Claims, now: float) -> str:
-    """What people take for an API token (design §3)."""
+    """What people take for an API token."""
     if claims.kind is Kind.LOGIN:
         when = ""
         if claims.expires:

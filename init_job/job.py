@@ -78,7 +78,8 @@ class Job:
         return made if same else None
 
     def still_works(self, made: MadeKey, saved: SavedToken) -> bool:
-        """One request when it does. Any doubt is a no: then the server is waited for and asked for everything."""
+        """One request when it does. Any doubt is a no: then the server is waited for and asked for everything. Raises
+        ConfigurationError when another key of the run is the same one."""
         scope = ResolvedScope(made.scope.partition(":")[0], made.scope_id)
         self.run.claim(made.name, scope, self)
         asked = self.run.settings

@@ -7,6 +7,9 @@ from init_job import names, texts, values
 from init_job.given import Given
 from init_job.settings import OF_A_KEY, OUTPUTS, VARIABLES, Variable
 
+_MAX_FILE = 1 << 20  # characters; thousands of keys
+_MOST = 20
+"""Unknown names that are told of one table."""
 _FIELDS = {variable.field: variable for variable in OF_A_KEY}
 _KINDS = {str: "a string", bool: "a boolean", int: "an integer", float: "a float", list: "an array", dict: "a table"}
 
@@ -27,6 +30,8 @@ def _tables(text: str, path: str, given: Given) -> list[dict[str, Any]]:
     """Raises ValueError."""
     import tomllib  # a run without such a file does not pay for it
 
+    if len(text) > _MAX_FILE:
+        raise ValueError(f"{path} has more than 1 MiB")
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -34,7 +39,9 @@ def _tables(text: str, path: str, given: Given) -> list[dict[str, Any]]:
     except (ValueError, RecursionError):
         raise ValueError(f"{path} has a number of too many digits in it, or brackets nested too deep") from None
     tables = content.pop("key", None)
-    given.problems += [f"KEYS_FILE: {_shown(name)} is unknown: each key is a table [[key]]" for name in content]
+    given.problems += [
+        f"KEYS_FILE: {_shown(name)} is unknown: each key is a table [[key]]" for name in [*content][:_MOST]
+    ]
     if isinstance(tables, dict):
         raise ValueError("[key] is one table, where there can be several: [[key]]")
     if tables is not None and not (isinstance(tables, list) and all(isinstance(one, dict) for one in tables)):
@@ -50,7 +57,8 @@ def _called(number: int, table: Mapping[str, Any]) -> str:
 
 
 def _key(table: Mapping[str, Any], called: str, defaults: Mapping[str, Any], given: Given) -> dict[str, Any]:
-    given.problems += [f"{called}: {_unknown(field)}" for field in table if field not in _FIELDS]
+    unknown = [field for field in table if field not in _FIELDS]
+    given.problems += [f"{called}: {_unknown(field)}" for field in unknown[:_MOST]]
     if table.get("name", "") == "":
         given.problems.append(f"{called}: it has no name")
     if all(table.get(field, "") == "" for field in OUTPUTS):

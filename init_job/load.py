@@ -45,15 +45,7 @@ def settings(
     for _, value in chosen["headers"]:
         log.hide(value)
         log.hide(value.rpartition(" ")[2])  # without its kind: `Bearer …`
-    if has_file:
-        doubly = [(name, one.field) for one in in_file for name in (one.name, one.from_file) if name in given.values]
-        given.problems += [f"{name}: with KEYS_FILE it is {field} of a key in that file" for name, field in doubly]
-        keys = keys_file.read(chosen["keys_file"], chosen, given) if chosen["keys_file"] else {}
-    else:
-        keys = {"": {one.field: chosen[one.field] for one in OF_A_KEY}}
-        is_known = given.is_whole and not any(problem.startswith(_OUTPUTS) for problem in given.problems)
-        if is_known and not any(chosen[field] for field in OUTPUTS):
-            given.problems.append("no output: set TOKEN_FILE, ENV_FILE or JSON_FILE")
+    keys = _keys_of_the_file(in_file, chosen, given) if has_file else _only_key(chosen, given)
     given.problems += contradictions.of_the_run(chosen)
     for called, key in keys.items():
         found = contradictions.of_a_key(key, str(chosen["api"]), lambda field: field if has_file else _CALLED[field])
@@ -75,9 +67,25 @@ def settings(
     return Settings(**of_the_run, keys=tuple(KeySettings(**key) for key in keys.values()))
 
 
-def _selected(
-    keys: dict[str, dict[str, Any]], only: Sequence[str], outputs: Mapping[str, str] | None, given: Given
-) -> dict[str, dict[str, Any]]:
+Keys = Mapping[str, Mapping[str, Any]]
+"""What is asked of each key, by fields, by what messages call the key: nothing when the variables describe it."""
+
+
+def _keys_of_the_file(in_file: Sequence[Variable], chosen: Mapping[str, Any], given: Given) -> Keys:
+    """`in_file` are the variables that must stand there."""
+    doubly = [(name, one.field) for one in in_file for name in (one.name, one.from_file) if name in given.values]
+    given.problems += [f"{name}: with KEYS_FILE it is {field} of a key in that file" for name, field in doubly]
+    return keys_file.read(chosen["keys_file"], chosen, given) if chosen["keys_file"] else {}
+
+
+def _only_key(chosen: Mapping[str, Any], given: Given) -> Keys:
+    is_known = given.is_whole and not any(problem.startswith(_OUTPUTS) for problem in given.problems)
+    if is_known and not any(chosen[field] for field in OUTPUTS):
+        given.problems.append("no output: set TOKEN_FILE, ENV_FILE or JSON_FILE")
+    return {"": {one.field: chosen[one.field] for one in OF_A_KEY}}
+
+
+def _selected(keys: Keys, only: Sequence[str], outputs: Mapping[str, str] | None, given: Given) -> Keys:
     """The keys of these names; the only one of them with these outputs."""
     known = [key["name"] for key in keys.values()]
     given.problems += [f"--key: there is no key {name!r}, but {', '.join(known)}" for name in only if name not in known]
@@ -128,7 +136,7 @@ def _parsed(variable: Variable, given: Given) -> Any:
         return variable.default
 
 
-def _warn(given: Given, chosen: Mapping[str, Any], keys: Mapping[str, Mapping[str, Any]]) -> None:
+def _warn(given: Given, chosen: Mapping[str, Any], keys: Keys) -> None:
     """What is no problem, or perhaps none."""
     for name, reason in given.ignored.items():
         log.warning("log-setting", f"{name}: {reason}: the default stands in its place", variable=name)

@@ -13,7 +13,8 @@ from init_job.state import Intent
 
 
 def survey(job: Job, tokens: list[SavedToken]) -> tuple[ResolvedScope, There]:
-    """Ask the server, logged in. Keys that an interrupted run made and whose token nobody has are deleted."""
+    """Ask the server, logged in. Keys that an interrupted run made and whose token nobody has are deleted. Raises
+    ConfigurationError when another key of the run is the same one."""
     memory = job.memory
     scope = job.run.server.resolve(job.asked.scope)
     job.run.claim(job.asked.name, scope, job)

@@ -144,7 +144,7 @@ def scope(text: str) -> Scope:
     kind = _KINDS.get(kind.lower(), kind.lower())
     if (kind == "admin" and ":" not in text) or (kind in ("tenant", "organization", "application") and ref):
         return Scope(kind, ref)
-    raise ValueError(f"{text!r} is none of admin, tenant:NAME-OR-ID, organization:NAME-OR-ID, application:ID")
+    raise ValueError(f"{text!r} is none of admin, tenant:NAME-OR-ID, organization:NAME-OR-ID, application:NAME-OR-ID")
 
 
 def identifier(text: str) -> str:

@@ -119,6 +119,7 @@ def test_the_images_token_file_gives_way(file: Path) -> None:
         (THREE.encode("utf-16"), "is not UTF-8 but UTF-16"),
         ('[[key]]\nname = "ä"'.encode("latin-1"), "is not UTF-8: save it as UTF-8"),
         (b"\0" * 10, "is not UTF-8"),
+        (b" " * (1 << 20 | 1), "has more than 1 MiB"),
         (b" " * (8 << 20 | 1), "has more than 8 MiB"),
         ('[key]\nname = "a"', "[key] is one table, where there can be several: [[key]]"),
         ('key = "a"', "key is a string: each key is a table [[key]]"),
