@@ -180,6 +180,8 @@ def configure(log_format: str, level: str) -> None:
 
 
 def _emit(level: int, event: str, message: str, fields: dict[str, Any]) -> None:
+    if not _logger.isEnabledFor(level):
+        return
     # One line a message, whatever a server's text or a name brings along.
     text = "".join(c if c.isprintable() else " " for c in message)
     extra = {"event": event, "fields": fields}
