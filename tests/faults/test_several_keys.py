@@ -19,7 +19,7 @@ from tests.faults.runner import Result, Run, Runner
 from tests.faults.shim import ALL, CHANGING
 from tests.faults.sweep import SHARE, each, judge
 from tests.faults.test_kills import EXIT, MOMENTS
-from tests.faults.test_os_faults import ERRORS
+from tests.faults.test_os_faults import CALLS
 from tests.faults.wire_faults import SLOW, faults
 from tests.faults.world import APIS, FULL, Api, Expected, Handle, World, key_id, pick
 from tests.simulator import ApiKey, Simulator
@@ -182,12 +182,12 @@ SCENARIOS = (
 
 
 @cache
-def survey(api: Api, scenario: Scenario, runner: Runner, calls: tuple[str, ...] = CHANGING) -> tuple[int, int]:
-    """How many requests and how many of the file calls there are when nothing is in the way."""
+def survey(api: Api, scenario: Scenario, runner: Runner) -> tuple[int, tuple[str, ...]]:
+    """How many requests there are, and which file calls, when nothing is in the way."""
     with TemporaryDirectory() as folder, scenario.world(api, Path(folder), runner) as world:
-        result = world.run(world.hurt(calls=calls))
+        result = world.run(world.hurt(calls=ALL))
         assert result.code == world.expected.code, result.log
-        return world.proxy.count, len(world.trace())
+        return world.proxy.count, tuple(line.partition(":")[0] for line in world.trace())
 
 
 def requests(runner: Runner, *case: object) -> Iterator[tuple[Api, Scenario, int]]:
@@ -241,20 +241,20 @@ def test_a_run_that_is_ended_around_a_request_costs_at_most_one_more(
 
 @pytest.mark.parametrize("what", ["before", "after", "error"])
 def test_a_run_that_is_hurt_at_a_file_call_costs_at_most_one_more(what: str, runner: Runner, tmp_path: Path) -> None:
-    calls = ALL if what == "error" else CHANGING
-
-    def cases() -> Iterator[tuple[Api, Scenario, int]]:
+    def cases() -> Iterator[tuple[Api, Scenario, int, str]]:
         for scenario in SCENARIOS:
-            for number in range(survey("v4", scenario, runner, calls)[1]):
-                yield pick(APIS, scenario.name, number, what), scenario, number
+            for number, call in enumerate(survey("v4", scenario, runner)[1]):
+                if what == "error" or call in CHANGING:
+                    yield pick(APIS, scenario.name, number, what), scenario, number, call
 
-    def check(case: tuple[Api, Scenario, int]) -> None:
-        api, scenario, number = case
-        signum, error = pick((SIGKILL, SIGTERM, SIGINT), case), pick(list(ERRORS), case)
+    def check(case: tuple[Api, Scenario, int, str]) -> None:
+        api, scenario, number, call = case
+        signum = pick((SIGKILL, SIGTERM, SIGINT), case)
+        error = pick([error for error, calls in CALLS.items() if call in calls], case)
         with scenario.world(api, tmp_path, runner) as world:
             before = set(world.ids())
             how = {"error": error} if what == "error" else {f"signal_{what}": signum}
-            result = world.run(world.hurt(at=number, calls=calls, **how))
+            result = world.run(world.hurt(at=number, calls=ALL, **how))
             if what == "error":
                 # A key whose memory or output cannot be read is a stranger's, or lost.
                 codes, row = {0, 5, 6, world.expected.code}, "a file call fails"
