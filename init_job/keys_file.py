@@ -7,7 +7,8 @@ from init_job import names, texts, values
 from init_job.given import Given
 from init_job.settings import OF_A_KEY, OUTPUTS, VARIABLES, Variable
 
-_MAX_FILE = 1 << 20  # characters; thousands of keys
+_MAX_FILE = 1 << 20  # characters
+_MAX_KEYS = 1000
 _MOST = 20
 """Unknown names that are told of one table."""
 _FIELDS = {variable.field: variable for variable in OF_A_KEY}
@@ -46,6 +47,8 @@ def _tables(text: str, path: str, given: Given) -> list[dict[str, Any]]:
         raise ValueError("[key] is one table, where there can be several: [[key]]")
     if tables is not None and not (isinstance(tables, list) and all(isinstance(one, dict) for one in tables)):
         raise ValueError(f"key is {_kind(tables)}: each key is a table [[key]]")
+    if tables and len(tables) > _MAX_KEYS:
+        raise ValueError(f"{path} has more than {_MAX_KEYS} keys")
     if not tables and not content:
         raise ValueError(f"{path} has no [[key]] in it")
     return tables or []

@@ -1,6 +1,5 @@
 """What may stand in KEYS_FILE, and what is said of anything else."""
 
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -120,6 +119,7 @@ def test_the_images_token_file_gives_way(file: Path) -> None:
         ('[[key]]\nname = "ä"'.encode("latin-1"), "is not UTF-8: save it as UTF-8"),
         (b"\0" * 10, "is not UTF-8"),
         (b" " * (1 << 20 | 1), "has more than 1 MiB"),
+        (b"[[key]]\n" * 1001, "has more than 1000 keys"),
         (b" " * (8 << 20 | 1), "has more than 8 MiB"),
         ('[key]\nname = "a"', "[key] is one table, where there can be several: [[key]]"),
         ('key = "a"', "key is a string: each key is a table [[key]]"),
@@ -274,15 +274,11 @@ def test_two_outputs_of_one_key_are_told_as_well(file: Path) -> None:
     assert problem == 'KEYS_FILE: key 1 ("a"): /shared/a is named by two outputs'
 
 
-@pytest.mark.parametrize("kind", ["missing", "a folder", "closed"])
+@pytest.mark.parametrize("kind", ["missing", "a folder"])
 def test_a_file_that_cannot_be_read_is_named(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "keys"
     if kind == "a folder":
         path.mkdir()
-    if kind == "closed":
-        if os.geteuid() == 0:
-            pytest.skip("root may read everything")
-        path.touch(0o000)
     with pytest.raises(ConfigurationError) as error:
         load({"KEYS_FILE": str(path)}, "/dev/null")
     assert "KEYS_FILE: " in str(error.value)
