@@ -74,13 +74,14 @@ _SECTIONS: dict[str, tuple[str, Callable[[Rows], list[str]], str]] = {
     "around a request": (
         "Signals around a request",
         _columns,
-        "Each request of each run. A run may end as if nothing had been when the signal came after its last answer.",
+        "Each request of each run, with SIGKILL and with one of the others. A run may end as if nothing had been when "
+        "the signal came after its last answer.",
     ),
     "around a file call": (
         "Signals around a file call",
         _columns,
-        "Before and after each call to the operating system that changes a file, or brings a change to the disk. All "
-        "ended by the signal (exit 137, 143, 130); after SIGTERM and SIGINT no key was without its token.",
+        "Before each call to the operating system that changes a file, or brings a change to the disk, and after the "
+        "last one. All ended by the signal (exit 137, 143, 130); after SIGTERM and SIGINT no key was without a token.",
     ),
     "during a wait": (
         "Signals during a wait",

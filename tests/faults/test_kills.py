@@ -18,15 +18,15 @@ MOMENTS = ("before the request is forwarded", "after the server acted", "after t
 EXIT = {SIGKILL: 137, SIGTERM: 143, SIGINT: 130}
 
 
-def named(value: object) -> str:
-    return value.name if isinstance(value, Signals) else str(value)
+ENDS = {"SIGKILL": (SIGKILL,), "SIGTERM or SIGINT": (SIGTERM, SIGINT)}
+"""The two of the second kind have one handler: a case has one of them."""
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("signum", [SIGKILL, SIGTERM, SIGINT], ids=lambda signum: signum.name)
+@pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("api", APIS)
 def test_a_job_that_is_ended_around_a_request_costs_at_most_one_more_run(
-    api: Api, signum: Signals, moment: str, worlds: Worlds, runner: Runner
+    api: Api, end: str, moment: str, worlds: Worlds, runner: Runner
 ) -> None:
     def cases() -> Iterator[tuple[Scenario, int]]:
         for scenario in SCENARIOS:
@@ -35,6 +35,7 @@ def test_a_job_that_is_ended_around_a_request_costs_at_most_one_more_run(
 
     def check(case: tuple[Scenario, int]) -> None:
         scenario, number = case
+        signum = pick(ENDS[end], api, moment, scenario.name, number)
         handle = Handle()
 
         def hurt(exchange: Exchange) -> None:
@@ -74,19 +75,21 @@ def expect_no_token_lost(world: World, before: set[str], result: Result) -> None
         require(made in {key_id(token) for token in world.tokens() if token}, "a key without its token", result.log)
 
 
-@pytest.mark.parametrize(
-    ("scenario", "signum", "when"), some_of(SCENARIOS, [SIGKILL, SIGTERM, SIGINT], ["before", "after"]), ids=named
-)
+@pytest.mark.parametrize(("scenario", "end"), some_of(SCENARIOS, list(ENDS)), ids=str)
 def test_a_job_that_is_ended_around_a_change_of_a_file_costs_at_most_one_more_run(
-    scenario: Scenario, signum: Signals, when: str, worlds: Worlds, runner: Runner
+    scenario: Scenario, end: str, worlds: Worlds, runner: Runner
 ) -> None:
-    def cases() -> Iterator[tuple[Api, int]]:
-        # Files know nothing of the servers: a call is tried with one of them.
-        for number in range(survey("v4", scenario, runner).changes):
-            yield pick(APIS, scenario.name, signum, when, number), number
+    def cases() -> Iterator[tuple[Api, int, str]]:
+        # Files know nothing of the servers: a call is tried with one of them. After a call is before the next one.
+        count = survey("v4", scenario, runner).changes
+        for number in range(count):
+            yield pick(APIS, scenario.name, end, number), number, "before"
+        if count:
+            yield pick(APIS, scenario.name, end), count - 1, "after"
 
-    def check(case: tuple[Api, int]) -> None:
-        api, number = case
+    def check(case: tuple[Api, int, str]) -> None:
+        api, number, when = case
+        signum = pick(ENDS[end], scenario.name, number)
         with worlds(api) as world:
             scenario.set_up(world)
             before = set(world.ids())
@@ -100,9 +103,9 @@ def test_a_job_that_is_ended_around_a_change_of_a_file_costs_at_most_one_more_ru
     each(cases(), check, one_of=SHARE)
 
 
-@pytest.mark.parametrize(("scenario", "signum"), some_of(SCENARIOS, [SIGTERM, SIGINT]), ids=named)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_a_job_that_waits_for_an_answer_ends_within_a_second_or_with_the_token_on_disk(
-    scenario: Scenario, signum: Signals, worlds: Worlds, runner: Runner
+    scenario: Scenario, worlds: Worlds, runner: Runner
 ) -> None:
     def cases() -> Iterator[tuple[Api, int]]:
         for api in APIS:
@@ -111,6 +114,7 @@ def test_a_job_that_waits_for_an_answer_ends_within_a_second_or_with_the_token_o
 
     def check(case: tuple[Api, int]) -> None:
         api, number = case
+        signum = pick((SIGTERM, SIGINT), scenario.name, case)
         handle = Handle()
         ended_after: list[float] = []
         created: list[int] = []

@@ -239,7 +239,7 @@ def test_a_run_that_is_ended_around_a_request_costs_at_most_one_more(
     each(cases(), check, one_of=FEW)
 
 
-@pytest.mark.parametrize("what", ["before", "after", "error"])
+@pytest.mark.parametrize("what", ["before", "error"])
 def test_a_run_that_is_hurt_at_a_file_call_costs_at_most_one_more(what: str, runner: Runner, tmp_path: Path) -> None:
     def cases() -> Iterator[tuple[Api, Scenario, int, str]]:
         for scenario in SCENARIOS:

@@ -9,7 +9,7 @@ from tests.faults.proxy import Exchange, Fault
 from tests.faults.runner import Runner
 from tests.faults.scenarios import SCENARIOS, Scenario, survey
 from tests.faults.sweep import SHARE, each, judge
-from tests.faults.wire_faults import ACTS_LATE, REFUSED_FOR, SLOW, faults, refuse_the_next
+from tests.faults.wire_faults import ACTS_LATE, OF_HTTP, REFUSED_FOR, SLOW, faults, refuse_the_next
 from tests.faults.world import APIS, Api, World, pick
 
 REFUSED = "refused"
@@ -36,14 +36,19 @@ Case = tuple[Scenario, int, str]
 
 
 def cases(api: Api, name: str, runner: Runner) -> Iterator[Case]:
-    """Every request of every scenario; the first run's in each mode, the others' in one, now this and now that."""
+    """Every request of every scenario; the first run's in each mode, the others' in one, now this and now that. What
+    knows nothing of the servers is tried with one of them."""
     modes = list(PATIENCE)
+    other = "v4" if api == "v3" else "v3"
     if name == REFUSED:
         modes.remove("from then on")  # a server that is gone: `wait` has its tests
     for scenario in SCENARIOS:
         if name == ACTS_LATE and not scenario.has_state:
             continue  # known limit: the next run cannot know whose key that is
+        shared = survey(other, scenario, runner).requests if name in (REFUSED, *OF_HTTP) else 0
         for number in range(1, survey(api, scenario, runner).requests + 1):
+            if number <= shared and pick(APIS, scenario.name, name, number) != api:
+                continue
             for mode in modes if scenario.name == "first run" else [pick(modes, api, scenario.name, name, number)]:
                 yield scenario, number, mode
 

@@ -258,3 +258,13 @@ SLOW = {
 
 def faults(api: str) -> dict[str, Fault]:
     return {**BOTH, **(V3 if api == "v3" else V4)}
+
+
+OF_HTTP = {
+    "reset, then refused", "reset before it is forwarded", "closed before it is forwarded",
+    "reset after the server acted", "answer lost after the server acted", "answer cut in the status line",
+    "answer cut in the header", "answer cut in the body", "answer without its last bytes", "bytes that are no answer",
+    "another protocol", "an endless answer", "an endless header", "an answer of 100 MB", *SLOW,
+    "a chunked body that stops", "a Content-Length that is too long", "a Content-Length that is no number",
+}  # fmt: skip
+"""There is no answer then whose content could matter: it is the same to both generations."""
