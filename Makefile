@@ -12,10 +12,10 @@ run: $(READY) ## run the job: against CHIRPSTACK_URL if it is set, otherwise aga
 	@$(BIN)/python -m tests.demo
 
 test: $(READY) ## all tests that need no Docker
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-all: $(READY) ## the same with the fault sweeps whole
-	FULL_SWEEP=1 $(BIN)/python -m pytest -n auto
+	FULL_SWEEP=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(READY) ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -17,7 +17,11 @@ def tests() -> Section:
     begun = time.monotonic()
     # As `make test` calls it.
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "auto"], cwd=_ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal"],
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     minutes = (time.monotonic() - begun) / 60
     if done.returncode:

@@ -157,7 +157,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]
 def main() -> int:
     with TemporaryDirectory() as folder:
         suites = subprocess.run(
-            [sys.executable, "-m", "pytest", "-n", "auto", "tests/faults"],
+            [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal", "tests/faults"],
             cwd=_ROOT,
             env={**os.environ, "FULL_SWEEP": "1", "FAULTS_LEDGER": folder},
             check=False,
