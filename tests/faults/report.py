@@ -16,7 +16,7 @@ _ROOT = Path(__file__).parent.parent.parent
 _PAGE = _ROOT / "docs" / "reliability.md"
 _INTRODUCTION = """# Reliability
 
-What `tests/faults` tried, and how it ended. Written by `make reliability`, which takes half an hour; do not edit.
+What `tests/faults` tried, and how it ended. Written by `make reliability`, which takes up to an hour; do not edit.
 Every run is a process of its own, with real sockets, files and signals, against a simulated v3 or v4.
 
 {total:,} cases. After each run that was hurt, one more run without a fault had to leave exactly the keys of the name
