@@ -56,15 +56,20 @@ def between_keys(keys: Mapping[str, Mapping[str, Any]]) -> list[str]:
             problems.append(f"{called}: {_short(first)} has the same name and scope")
         for path, part, content in _outputs(key):
             there = written.setdefault(_file(path), {})
-            # Several variables share a `.env`; what is a whole file shares it with nothing.
-            rivals = there.values() if not part or "" in there else [there[part]] if part in there else []
-            rival = next((other for other, its in rivals if its != content), None)
+            rival = next((other for other, its in _rivals(there, part) if its != content), None)
             if rival is not None:
                 what = f"{_shown(path)}{f' ({part})' if part and part in there else ''} is named by two outputs"
                 whose = f", of this key and of {_short(rival)}" if rival != called else ""
                 problems.append(f"{called}: {what}{whose}" if called else what)
             there.setdefault(part, (called, content))
     return list(dict.fromkeys(problems))
+
+
+def _rivals(there: Mapping[str, tuple[str, object]], part: str) -> list[tuple[str, object]]:
+    """Several variables share a `.env`; what is a whole file shares it with nothing."""
+    if not part or "" in there:
+        return list(there.values())
+    return [there[part]] if part in there else []
 
 
 def _outputs(key: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]:
