@@ -18,7 +18,7 @@ from tests.faults.proxy import Exchange, Proxy
 from tests.faults.runner import Result, Run, Runner
 from tests.faults.shim import ALL, CHANGING
 from tests.faults.sweep import SHARE, each, judge
-from tests.faults.test_kills import EXIT, MOMENTS
+from tests.faults.test_kills import EXIT, MOMENTS, expect_no_token_lost
 from tests.faults.test_os_faults import CALLS
 from tests.faults.wire_faults import SLOW, faults
 from tests.faults.world import APIS, FULL, Api, Expected, Handle, World, key_id, pick
@@ -97,10 +97,6 @@ class Several(World):
             require(count == self.expected.keys, "two keys", log)
             require(not self.expected.keys or self.is_ready(name), "lost", log)
         require(not any(name.endswith(".tmp") for name in self.files()), "a temporary file left", log)
-
-    def expect_no_token_lost(self, before: set[str], result: Result) -> None:
-        on_disk = {key_id(token) for token in self.tokens() if token}
-        require({key.id for key in self.keys()} - before <= on_disk, "a key without its token", result.log)
 
 
 def _nothing(world: Several) -> None:
@@ -232,7 +228,7 @@ def test_a_run_that_is_ended_around_a_request_costs_at_most_one_more(
             result = handle.get().wait()
             world.proxy.wait_until_idle()
             if signum != SIGKILL:
-                world.expect_no_token_lost(before, result)
+                expect_no_token_lost(world, before, result)
             codes = {EXIT[signum], world.expected.code}
             judge("several keys", f"{signum.name} {moment}", world, result, codes, f"exit {result.code}")
 
@@ -253,7 +249,7 @@ def test_a_run_that_is_hurt_at_a_file_call_costs_at_most_one_more(what: str, run
         error = pick([error for error, calls in CALLS.items() if call in calls], case)
         with scenario.world(api, tmp_path, runner) as world:
             before = set(world.ids())
-            how = {"error": error} if what == "error" else {f"signal_{what}": signum}
+            how = {"error": error} if what == "error" else {"signal_before": signum}
             result = world.run(world.hurt(at=number, calls=ALL, **how))
             if what == "error":
                 # A key whose memory or output cannot be read is a stranger's, or lost.
@@ -261,7 +257,7 @@ def test_a_run_that_is_hurt_at_a_file_call_costs_at_most_one_more(what: str, run
             else:
                 codes, row = {EXIT[signum]}, f"{signum.name} {what} a file call"
             if signum != SIGKILL or what == "error":
-                world.expect_no_token_lost(before, result)
+                expect_no_token_lost(world, before, result)
             judge("several keys", row, world, result, codes, f"exit {result.code}")
 
     each(cases(), check, one_of=FEW)
