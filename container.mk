@@ -1,4 +1,6 @@
 # What needs Docker. PYTHON_IMAGE is the base; PIP_INDEX_URL, if set, the registry that the builds take packages from.
+# KUBERNETES_LOAD brings images to the nodes of a test cluster, such as `kind load docker-image`; KUBERNETES_POD_API is
+# HOST:PORT where pods find its API server, if they do not find it by themselves.
 ACTIONLINT ?= go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 IMAGE ?= chirpstack-init-job
 SIMULATOR_IMAGE ?= chirpstack-simulator
@@ -18,6 +20,12 @@ test-container: $(READY) image simulator-image ## the tests that need Docker, wi
 	$(CONTAINER_PYTEST) -n 4 tests/container --ignore tests/container/test_swarm.py
 	$(CONTAINER_PYTEST) tests/container/test_swarm.py
 
+test-kubernetes: $(READY) image simulator-image ## with a cluster: that of the current kubeconfig, whose pods need the two images
+	$(BIN)/python -m tests.kubernetes.tools $(VENV)/tools
+	$(if $(KUBERNETES_LOAD),$(KUBERNETES_LOAD) $(IMAGE) $(SIMULATOR_IMAGE))
+	PATH="$(CURDIR)/$(VENV)/tools:$$PATH" KUBERNETES_TESTS=1 IMAGE=$(IMAGE) SIMULATOR_IMAGE=$(SIMULATOR_IMAGE) \
+		$(BIN)/python -m pytest -n auto tests/kubernetes
+
 test-official: $(READY) image ## end to end against the official image of CHIRPSTACK_VERSION, such as 3.17 or 4.12
 	CHIRPSTACK_VERSION=$(CHIRPSTACK_VERSION) $(CONTAINER_PYTEST) tests/container/test_official.py
 
@@ -35,4 +43,4 @@ engine:
 	@docker compose version >/dev/null 2>&1 || { echo "docker has no compose: install Docker Compose 2.24.4 or later" >&2; exit 1; }
 	@docker buildx version >/dev/null 2>&1 || { echo "docker has no buildx: install its plugin" >&2; exit 1; }
 
-.PHONY: image simulator-image test-container test-official lint-container bench-containers engine
+.PHONY: image simulator-image test-container test-kubernetes test-official lint-container bench-containers engine

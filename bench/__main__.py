@@ -2,6 +2,7 @@
 `python -m bench readiness`: measures and prints one section only; without a name of one it tells the names.
 
 CHIRPSTACK_TEST_V3_URL, CHIRPSTACK_TEST_V4_URL   real servers (admin/admin), for the comparisons that need one
+KUBECONFIG                                       a cluster, for a run whose token is in a Secret
 IMAGE, PYTHON_IMAGE, CURL_IMAGE                  the job's container image, its base, and one with curl and jq: all
                                                  or none (`make bench` gives them where Docker answers)
 """
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench import image, imports, job, readiness, scale, startup, suite
+from bench import cluster, image, imports, job, readiness, scale, startup, suite
 from bench.measure import Failed
 from bench.report import Section, table
 
@@ -68,6 +69,7 @@ def main(names: list[str]) -> None:
             "keys": partial(scale.many_keys, package),
             "imports": partial(imports.imports, package),
             "containers": image.containers,
+            "kubernetes": partial(cluster.secret, package),
             "tests": suite.tests,
         }
         if not set(names) <= measures.keys():

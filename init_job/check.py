@@ -5,7 +5,7 @@ import time
 from init_job import log, texts
 from init_job.decide import There, UpToDate, Wanted, decide
 from init_job.errors import AccountError, TokenError
-from init_job.job import Job, SavedToken
+from init_job.job import Job, SavedToken, alone
 from init_job.survey import survey
 from init_job.tokens import Claims, Kind, read_claims
 
@@ -13,22 +13,22 @@ _MEND = "run the job without a command: it gets a token that works"
 _CLEAR = "move it away, or empty it if it is of no use; then run the job without a command"
 
 
+@alone
 def check(job: Job) -> str:
     """What was found, in one line. Raises TokenError when some output has no token that works."""
-    with job.remembering():
-        held = {text: str(output) for output in reversed(job.outputs) if (text := output.text())}
-        empty = [str(output) for output in job.outputs if output.place.is_kept and not output.text()]
-        if empty or not held:
-            raise TokenError(f"there is no token in {', '.join(empty) or 'standard output'}", _MEND)
-        if len(held) > 1:
-            raise TokenError(f"{' and '.join(held.values())} hold different tokens", _MEND)
-        [(token, where)] = held.items()
-        claims = read_claims(token)
-        if claims.kind is not Kind.API_KEY:
-            is_ours = claims.kind is Kind.LOGIN  # which a run replaces; anything else it leaves alone
-            what = "a placeholder" if texts.stands_for_a_token(token) else describe(claims, time.time())
-            raise TokenError(f"{where} holds {what}", _MEND if is_ours else _CLEAR)
-        return _check_api_token(job, SavedToken(token, claims.key_id, where))
+    held = {text: str(output) for output in reversed(job.outputs) if (text := output.text())}
+    empty = [str(output) for output in job.outputs if output.place.is_kept and not output.text()]
+    if empty or not held:
+        raise TokenError(f"there is no token in {', '.join(empty) or 'standard output'}", _MEND)
+    if len(held) > 1:
+        raise TokenError(f"{' and '.join(held.values())} hold different tokens", _MEND)
+    [(token, where)] = held.items()
+    claims = read_claims(token)
+    if claims.kind is not Kind.API_KEY:
+        is_ours = claims.kind is Kind.LOGIN  # which a run replaces; anything else it leaves alone
+        what = "a placeholder" if texts.stands_for_a_token(token) else describe(claims, time.time())
+        raise TokenError(f"{where} holds {what}", _MEND if is_ours else _CLEAR)
+    return _check_api_token(job, SavedToken(token, claims.key_id, where))
 
 
 def describe(claims: Claims, now: float) -> str:

@@ -8,6 +8,9 @@ from typing import Any
 from init_job import values
 from init_job.settings import OUTPUTS
 
+_SHARED = ("env_file", "kubernetes_secret")
+"""Fields of what may hold several variables."""
+
 
 def of_the_run(chosen: Mapping[str, Any]) -> list[str]:
     problems = []
@@ -38,8 +41,8 @@ def of_a_key(key: Mapping[str, Any], api: str, called: Callable[[str], str]) -> 
         name = called("env_scope_id_var")
         if scope and scope.kind == "admin":
             problems.append(f"{name}: the scope admin has no id; leave it out, or set {called('scope')}")
-        if not key["env_file"]:
-            problems.append(f"{name}: it is set in {called('env_file')}, and there is none")
+        if not any(key[field] for field in _SHARED):
+            problems.append(f"{name}: it is set in {' or '.join(map(called, _SHARED))}, and there is none")
         if key["env_scope_id_var"] == key["env_var"]:
             problems.append(f"{name} and {called('env_var')} name the same variable")
     return problems
@@ -54,11 +57,11 @@ def between_keys(keys: Mapping[str, Mapping[str, Any]]) -> list[str]:
         first = named.setdefault((key["name"], key["scope"]), called)
         if first != called and key["name"] and key["scope"]:
             problems.append(f"{called}: {_short(first)} has the same name and scope")
-        for path, part, content in _outputs(key):
-            there = written.setdefault(_file(path), {})
+        for place, shown, part, content in _outputs(key):
+            there = written.setdefault(place, {})
             rival = next((other for other, its in _rivals(there, part) if its != content), None)
             if rival is not None:
-                what = f"{_shown(path)}{f' ({part})' if part and part in there else ''} is named by two outputs"
+                what = f"{shown}{f' ({part})' if part and part in there else ''} is named by two outputs"
                 whose = f", of this key and of {_short(rival)}" if rival != called else ""
                 problems.append(f"{called}: {what}{whose}" if called else what)
             there.setdefault(part, (called, content))
@@ -66,19 +69,23 @@ def between_keys(keys: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _rivals(there: Mapping[str, tuple[str, object]], part: str) -> list[tuple[str, object]]:
-    """Several variables share a `.env`; what is a whole file shares it with nothing."""
+    """Several variables share a `.env` or a Secret; what is a whole file shares it with nothing."""
     if not part or "" in there:
         return list(there.values())
     return [there[part]] if part in there else []
 
 
-def _outputs(key: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]:
-    """(path, variable in it, what is written there) of each."""
+def _outputs(key: Mapping[str, Any]) -> Iterator[tuple[object, str, str, object]]:
+    """(what it is, what it is called, variable in it, what is written there) of each."""
     for field in OUTPUTS:
-        if path := key[field]:
-            yield path, key["env_var"] if field == "env_file" else "", object()
-    if key["env_file"] and key["env_scope_id_var"] not in ("", key["env_var"]):
-        yield key["env_file"], key["env_scope_id_var"], key["scope"]
+        if not (where := key[field]):
+            continue
+        is_secret, is_shared = field == "kubernetes_secret", field in _SHARED
+        shown = f"Secret {where}" if is_secret else _shown(where)
+        place = shown if is_secret else _file(where)
+        yield place, shown, key["env_var"] if is_shared else "", object()
+        if is_shared and key["env_scope_id_var"] not in ("", key["env_var"]):
+            yield place, shown, key["env_scope_id_var"], key["scope"]
 
 
 def _file(path: str) -> object:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from init_job import log, signals
 from init_job.decide import Create
-from init_job.errors import AccountError, InitJobError, OutputError, ServerRefusal, TokenError, Unavailable
+from init_job.errors import AccountError, InitJobError, ServerRefusal, TokenError, Unavailable
 from init_job.job import Job, now
 from init_job.servers.interface import Key, NewKey, ResolvedScope
 from init_job.state import Intent, MadeKey, State
@@ -42,13 +42,7 @@ class Creation:
         """Raises OutputError before anything is created, and whatever the server or another job give reason for."""
         job = self._job
         job.prove(job.outputs)
-        try:
-            job.memory.save(self._intended)
-        except OSError as error:
-            raise OutputError(
-                f"the state file cannot be written: {error.strerror}",
-                "free some space on the volume, or check its file system",
-            ) from error
+        job.memory.save(self._intended)
         try:
             made = job.run.patience.call(self._attempt)
             for key_id in self._decision.delete:
@@ -61,6 +55,7 @@ class Creation:
     def _attempt(self) -> MadeKey:
         """Create, and bring the token to disk. Unavailable: the create had no answer."""
         server, asked = self._job.run.server, self._job.asked
+        self._job.memory.renew()
         if self._then == self._intended:
             for key in server.list_keys(self._scope, asked.name):
                 if key.id not in self._known:
@@ -78,15 +73,14 @@ class Creation:
                 raise
             log.hide(new.token)
             log.info("created", f"made key {new.id} on the server: {self._decision.because}", id=new.id)
+            self._is_watching = earlier == self._intended
             try:
                 made = self._to_disk(new)
             except InitJobError:
                 if self._is_undone(new):
                     self._then = earlier
                 raise
-            self._is_watching = earlier == self._intended
-            self._then = self._remembering(made, self._decision.delete)
-            self._job.memory.save_if_possible(self._then)
+            self._then = self._job.memory.state
             return made
 
     def _to_disk(self, new: NewKey) -> MadeKey:
@@ -107,7 +101,7 @@ class Creation:
                 "do several servers with different secrets answer at CHIRPSTACK_URL?",
             )
         made = replace(job.made_key(new.id, self._scope), created=now())
-        written = job.write_outputs(new.token, made)
+        written = job.write_outputs(new.token, made, self._remembering(made, self._decision.delete))
         log.debug("written", f"wrote the token to {', '.join(written)}", id=new.id, outputs=written)
         return made
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from init_job import log
 from init_job.create import Creation, remembering
 from init_job.decide import Create, UpToDate, Wanted, decide, listed
-from init_job.job import Job, age
+from init_job.job import Job, age, alone
 from init_job.servers.interface import ResolvedScope
 from init_job.state import MadeKey
 from init_job.survey import survey
@@ -21,27 +21,27 @@ def rotate(job: Job, older_than: float = 0.0) -> str:
     return _run(job, lambda made: made is None or age(made) >= older_than)
 
 
+@alone
 def _run(job: Job, is_due: Callable[[MadeKey | None], bool]) -> str:
-    with job.remembering():
-        tokens = job.saved_tokens()
-        if not tokens:
-            job.run.need_password()
-        if job.run.may_change and job.run.is_waited_for:
-            job.prove(job.lacking)  # before the wait, not after it
-        made = job.remembers(tokens)
-        renew = is_due(made)
-        if made and not renew and job.still_works(made, tokens[0]):
-            return _up_to_date(job, made, job.write_outputs(tokens[0].token, made))
-        job.run.log_in()
-        scope, there = survey(job, tokens)
-        asked = job.asked
-        decision = decide(Wanted(asked.name, asked.read_only, asked.on_lost_token), there, renew)
-        if decision.others:
-            ids = listed(decision.others)
-            log.warning("more-keys", f"there are more keys {asked.name!r}: {ids}", ids=decision.others)
-        if isinstance(decision, Create):
-            return _create(job, scope, decision, there.ids)
-        return _keep(job, scope, decision, there.doomed)
+    tokens = job.saved_tokens()
+    if not tokens:
+        job.run.need_password()
+    if job.run.may_change and job.run.is_waited_for:
+        job.prove(job.lacking)  # before the wait, not after it
+    made = job.remembers(tokens)
+    renew = is_due(made)
+    if made and not renew and job.still_works(made, tokens[0]):
+        return _up_to_date(job, made, job.write_outputs(tokens[0].token, made, job.memory.state))
+    job.run.log_in()
+    scope, there = survey(job, tokens)
+    asked = job.asked
+    decision = decide(Wanted(asked.name, asked.read_only, asked.on_lost_token), there, renew)
+    if decision.others:
+        ids = listed(decision.others)
+        log.warning("more-keys", f"there are more keys {asked.name!r}: {ids}", ids=decision.others)
+    if isinstance(decision, Create):
+        return _create(job, scope, decision, there.ids)
+    return _keep(job, scope, decision, there.doomed)
 
 
 def _create(job: Job, scope: ResolvedScope, decision: Create, known: tuple[str, ...]) -> str:
@@ -63,9 +63,8 @@ def _create(job: Job, scope: ResolvedScope, decision: Create, known: tuple[str, 
 
 def _keep(job: Job, scope: ResolvedScope, decision: UpToDate, doomed: tuple[str, ...]) -> str:
     made = job.made_key(decision.token.key_id, scope)
-    written = job.write_outputs(decision.token.token, made)
     before = job.memory.state
-    job.memory.save_if_possible(remembering(before, made, before.intent))
+    written = job.write_outputs(decision.token.token, made, remembering(before, made, before.intent))
     for key_id in doomed:
         job.run.delete_key(key_id)
     job.memory.save_if_possible(remembering(before, made))

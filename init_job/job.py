@@ -1,11 +1,14 @@
 """What every command works with: one key of a run."""
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Concatenate, ParamSpec
 
-from init_job.errors import Unavailable
+from init_job import log
+from init_job.errors import Overtaken, Unavailable
 from init_job.outputs.env_file import EnvFile
 from init_job.outputs.interface import IssuedKey, Output
 from init_job.outputs.json_file import JsonFile
@@ -13,7 +16,7 @@ from init_job.outputs.token_file import TokenFile
 from init_job.run import Run
 from init_job.servers.interface import ResolvedScope, TokenStatus
 from init_job.settings import KeySettings
-from init_job.state import MadeKey, StateFile
+from init_job.state import MadeKey, Memory, State
 from init_job.tokens import read_claims
 
 
@@ -32,7 +35,9 @@ class Job:
     def __init__(self, run: Run, asked: KeySettings) -> None:
         self.run = run
         self.asked = asked
-        self.outputs = [
+        # First, because it outlives the pod: it is what remembers, and what is written first.
+        self.outputs = _secrets(run, asked)
+        self.outputs += [
             Output(form, path, asked.file_mode)
             for form, path in (
                 (TokenFile(), asked.token_file),
@@ -41,7 +46,7 @@ class Job:
             )
             if path
         ]
-        self.memory = StateFile()
+        self.memory = Memory()
         self.lacking: list[Output] = []
         """Those without a token, once `saved_tokens` has looked."""
 
@@ -51,15 +56,16 @@ class Job:
 
     @contextlib.contextmanager
     def remembering(self) -> Iterator[None]:
-        """For this job alone, or only looked at. The first of the places that can remember does it for all."""
+        """For this run alone, or only looked at. The first of the places that can remember does it for all."""
         places = [output.place for output in self.outputs]
-        place = next((one for one in places if one.memory), places[0])
+        place = next((one for one in places if one.can_remember), places[0])
         with place.remembering(self.run.patience.left if self.run.may_change else None) as self.memory:
             yield
 
     def saved_tokens(self) -> list[SavedToken]:
         """Each distinct token once, in the order of the outputs. Raises OutputError."""
         found: dict[str, SavedToken] = {}
+        self.lacking = []
         for output in self.outputs:
             if token := output.read():
                 claims = read_claims(token)
@@ -106,14 +112,15 @@ class Job:
             server.api, server.version, created,
         )  # fmt: skip
 
-    def write_outputs(self, token: str, made: MadeKey) -> list[str]:
-        """Names of the outputs that had to change. Raises OutputError."""
+    def write_outputs(self, token: str, made: MadeKey, then: State) -> list[str]:
+        """Names of the outputs that had to change; `then` is remembered with it. Raises OutputError, Overtaken."""
         if not self.run.may_change:
             return [str(output) for output in self.lacking]
         issued = IssuedKey(
             token, made.id, made.name, made.scope, made.read_only, made.server, made.api, made.version, made.scope_id
         )
-        return [str(output) for output in self.outputs if output.write(issued)]
+        with self.memory.saving(then):
+            return [str(output) for output in self.outputs if output.write(issued)]
 
     def empty_outputs(self, kept: set[str]) -> list[str]:
         """Names of the outputs from which the token is removed; the `kept` tokens stay. Raises OutputError."""
@@ -129,6 +136,35 @@ class Job:
         )
         for output in outputs:
             output.prove_writable(issued)
+
+
+def _secrets(run: Run, asked: KeySettings) -> list[Output]:
+    if not asked.kubernetes_secret:
+        return []
+    from init_job.outputs.secret import Secret, SecretData  # others do not pay for it
+    from init_job.servers.kubernetes import Named
+
+    form = SecretData(asked.env_var, asked.env_scope_id_var)
+    return [Output(form, Secret(run.cluster, Named(*asked.kubernetes_secret.split("/")), form.names))]
+
+
+P = ParamSpec("P")
+
+
+def alone(command: Callable[Concatenate[Job, P], str]) -> Callable[Concatenate[Job, P], str]:
+    """The command with what is remembered of the key, which is this run's alone meanwhile. Where others cannot be kept
+    out, and one of them has taken the key over, it begins anew: then that one's work is done, or there to be seen."""
+
+    @functools.wraps(command)
+    def run(job: Job, /, *args: P.args, **options: P.kwargs) -> str:
+        while True:
+            try:
+                with job.remembering():
+                    return command(job, *args, **options)
+            except Overtaken as overtaken:
+                log.info("overtaken", f"{overtaken}: beginning anew")
+
+    return run
 
 
 def now() -> str:

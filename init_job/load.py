@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from init_job import contradictions, keys_file, log, names, texts
+from init_job import account, contradictions, keys_file, log, names, texts
 from init_job.errors import ConfigurationError
 from init_job.given import Given
 from init_job.settings import FOR_ALL_KEYS, OF_A_KEY, OUTPUTS, VARIABLES, KeySettings, Settings, Variable
@@ -46,6 +46,13 @@ def settings(
         log.hide(value)
         log.hide(value.rpartition(" ")[2])  # without its kind: `Bearer …`
     keys = _keys_of_the_file(in_file, chosen, given) if has_file else _only_key(chosen, given)
+    pods_account = None
+    if outputs is None and any(key["kubernetes_secret"] for key in keys.values()):
+        try:
+            pods_account = account.of_the_pod(environ)
+            keys = {called: _with_namespace(key, pods_account.namespace) for called, key in keys.items()}
+        except ValueError as error:
+            given.problems.append(f"{'kubernetes_secret' if has_file else 'KUBERNETES_SECRET'}: {error}")
     given.problems += contradictions.of_the_run(chosen)
     for called, key in keys.items():
         found = contradictions.of_a_key(key, str(chosen["api"]), lambda field: field if has_file else _CALLED[field])
@@ -63,8 +70,8 @@ def settings(
             "correct what is named above; --help lists all settings",
         )
     _warn(given, chosen, keys)
-    of_the_run = {field.name: chosen[field.name] for field in fields(Settings) if field.name != "keys"}
-    return Settings(**of_the_run, keys=tuple(KeySettings(**key) for key in keys.values()))
+    of_the_run = {field.name: chosen[field.name] for field in fields(Settings) if field.name in chosen}
+    return Settings(**of_the_run, keys=tuple(KeySettings(**key) for key in keys.values()), account=pods_account)
 
 
 Keys = Mapping[str, Mapping[str, Any]]
@@ -81,8 +88,13 @@ def _keys_of_the_file(in_file: Sequence[Variable], chosen: Mapping[str, Any], gi
 def _only_key(chosen: Mapping[str, Any], given: Given) -> Keys:
     is_known = given.is_whole and not any(problem.startswith(_OUTPUTS) for problem in given.problems)
     if is_known and not any(chosen[field] for field in OUTPUTS):
-        given.problems.append("no output: set TOKEN_FILE, ENV_FILE or JSON_FILE")
+        given.problems.append(f"no output: set {', '.join(_OUTPUTS[:-1])} or {_OUTPUTS[-1]}")
     return {"": {one.field: chosen[one.field] for one in OF_A_KEY}}
+
+
+def _with_namespace(key: Mapping[str, Any], namespace: str) -> Mapping[str, Any]:
+    secret = key["kubernetes_secret"]
+    return {**key, "kubernetes_secret": f"{namespace}/{secret}"} if secret and "/" not in secret else key
 
 
 def _selected(keys: Keys, only: Sequence[str], outputs: Mapping[str, str] | None, given: Given) -> Keys:

@@ -1,6 +1,8 @@
 """What is common to all keys of a run: the server, the login, and one deadline for all of it."""
 
 from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from init_job import log, texts
 from init_job.errors import AccountError, ConfigurationError, InitJobError, NotReady
@@ -9,6 +11,9 @@ from init_job.servers.http import Http
 from init_job.servers.interface import ResolvedScope, Server
 from init_job.settings import Settings
 from init_job.wait import Once, Patience
+
+if TYPE_CHECKING:
+    from init_job.servers.kubernetes import Cluster
 
 
 class Run:
@@ -26,6 +31,15 @@ class Run:
         self._login: bool | AccountError = False
         """Whether it is done, or why it was refused: to be refused once for each key may lock the account."""
         self._owners: dict[tuple[str, ResolvedScope], object] = {}
+
+    @cached_property
+    def cluster(self) -> "Cluster":
+        """The one that the job is a pod of."""
+        from init_job.servers.kubernetes import Cluster
+
+        if self.settings.account is None:
+            raise ValueError("no key is asked for in a Secret")
+        return Cluster(self.settings.account, self.settings, self.patience)
 
     @property
     def server(self) -> Server:

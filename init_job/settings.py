@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from init_job import values
+from init_job.account import Account
 from init_job.values import OnLostToken, Scope
 
 
@@ -22,6 +23,8 @@ class KeySettings:
     env_var: str
     env_scope_id_var: str
     json_file: str
+    kubernetes_secret: str
+    """NAMESPACE/NAME."""
     file_mode: int
     """-1: each output's own default."""
 
@@ -52,6 +55,8 @@ class Settings:
     keys_file: str
     """Empty: there is one key, and the variables say which."""
     keys: tuple[KeySettings, ...]
+    account: Account | None = None
+    """The pod's, where a key is asked for in a Secret."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +119,12 @@ VARIABLES = (
              "the key exists and its token is lost: fail, replace the key, or add another one"),
     Variable("TOKEN_FILE", "token_file", values.output, "", "write the bare token here; - is standard output"),
     Variable("ENV_FILE", "env_file", values.output, "", "set ENV_VAR in this .env file"),
-    Variable("ENV_VAR", "env_var", values.identifier, "CHIRPSTACK_API_TOKEN", "the variable to set in ENV_FILE"),
+    Variable("KUBERNETES_SECRET", "kubernetes_secret", values.secret, "",
+             "[NAMESPACE/]NAME: set ENV_VAR in this Secret; in a pod whose service account may get and patch it"),
+    Variable("ENV_VAR", "env_var", values.identifier, "CHIRPSTACK_API_TOKEN",
+             "the variable to set in ENV_FILE, and the key in KUBERNETES_SECRET"),
     Variable("ENV_SCOPE_ID_VAR", "env_scope_id_var", values.identifier, "",
-             "also set this variable in ENV_FILE: the id of the key's tenant, organization or application"),
+             "also set this variable there: the id of the key's tenant, organization or application"),
     Variable("JSON_FILE", "json_file", values.output, "",
              "write a JSON object with the token, the key's id and where it belongs; - is standard output"),
     Variable("FILE_MODE", "file_mode", values.mode, "",
@@ -131,5 +139,5 @@ VARIABLES = (
 OF_A_KEY = tuple(one for one in VARIABLES if one.field in {field.name for field in fields(KeySettings)})
 FOR_ALL_KEYS = ("ON_LOST_TOKEN", "FILE_MODE")
 """With KEYS_FILE: for those keys in it that do not say otherwise."""
-OUTPUTS = ("token_file", "env_file", "json_file")
+OUTPUTS = ("token_file", "env_file", "json_file", "kubernetes_secret")
 """Fields, of which a key needs one."""

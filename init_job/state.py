@@ -12,7 +12,7 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import TypeVar, get_origin
+from typing import Any, TypeVar, get_origin
 
 from init_job import log
 from init_job.errors import NotReady, OutputError
@@ -69,11 +69,40 @@ class State:
         return (*((self.key,) if self.key else ()), *self.left)
 
 
-class StateFile:
-    """Open and locked, or (without a path) a memory that ends with the run."""
+class Memory:
+    """What is remembered of one key while a run works on it; as it is here, it ends with the run."""
+
+    def __init__(self, state: State = State()) -> None:
+        self.state = state
+
+    def save(self, state: State) -> None:
+        """Raises OutputError, or Overtaken when another run has taken the key over."""
+        self.state = state
+
+    def save_if_possible(self, state: State) -> None:
+        """Where the token is in its place, or nothing has happened: there it is no reason to fail. Raises Overtaken."""
+        if state == self.state:
+            return
+        try:
+            self.save(state)
+        except OutputError as error:
+            log.warning("no-state", str(error))
+
+    @contextlib.contextmanager
+    def saving(self, state: State) -> Iterator[None]:
+        """This is remembered with what the block writes into outputs, in one step where that can be, or behind it."""
+        yield
+        self.save_if_possible(state)
+
+    def renew(self) -> None:
+        """Says that this run is still at work on what it intends. Raises OutputError, Overtaken."""
+
+
+class StateFile(Memory):
+    """Open and locked, or (without a file) a memory that ends with the run."""
 
     def __init__(self, state: State = State(), fd: int = -1) -> None:
-        self.state = state
+        super().__init__(state)
         self._fd = fd
 
     @property
@@ -81,21 +110,23 @@ class StateFile:
         return self._fd >= 0
 
     def save(self, state: State) -> None:
-        """Raises OSError. In place: the lock is on this file, and it must stay the same one."""
-        self.state = state
+        """In place: the lock is on this file, and it must stay the same one."""
+        super().save(state)
         if self.is_kept:
             # An empty file is removed in the end.
-            content = json.dumps({"format": _FORMAT, **asdict(state)}) + "\n" if state != State() else ""
-            disk.overwrite(self._fd, content.encode())
+            text = json.dumps(content(state)) + "\n" if state != State() else ""
+            try:
+                disk.overwrite(self._fd, text.encode())
+            except OSError as error:
+                raise OutputError(
+                    f"the state file cannot be written: {error.strerror}",
+                    "free some space on the volume, or check its file system",
+                ) from error
 
-    def save_if_possible(self, state: State) -> None:
-        """Where the token is on disk, or nothing has happened: there it is no reason to fail."""
-        if state == self.state:
-            return
-        try:
-            self.save(state)
-        except OSError as error:
-            log.warning("no-state", f"the state file cannot be written: {error.strerror}")
+
+def content(state: State) -> dict[str, object]:
+    """As JSON."""
+    return {"format": _FORMAT, **asdict(state)}
 
 
 def peek(path: str) -> State:
@@ -192,30 +223,39 @@ def _read(fd: int, path: str) -> State:
     """Never raises: a state that cannot be read is none, and the server is asked for everything."""
     try:
         line = disk.read_whole(fd).partition(b"\n")[0]
-        return _parse(json.loads(line)) if line else State()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        log.warning("bad-state", f"{path} cannot be read (damaged, or made by a later version): ignored")
+        found = json.loads(line) if line else None
+    except (OSError, ValueError, RecursionError):
+        found = {}
+    return parsed(found, path)
+
+
+def parsed(found: Any, where: str) -> State:
+    """From JSON, where there is any. Never raises: see above."""
+    try:
+        return _parse(found) if found is not None else State()
+    except (ValueError, TypeError, KeyError, AttributeError):
+        log.warning("bad-state", f"{where} cannot be read (damaged, or made by a later version): ignored")
         return State()
 
 
-def _parse(content: dict[str, object]) -> State:
-    if content["format"] != _FORMAT:
+def _parse(found: dict[str, Any]) -> State:
+    if found["format"] != _FORMAT:
         raise ValueError
-    if not isinstance(content["left"], list):
+    if not isinstance(found["left"], list):
         raise TypeError
-    left = tuple(made for one in content["left"] if (made := _record(MadeKey, one)))
-    return State(_record(MadeKey, content["key"]), left, _record(Intent, content["intent"]))
+    left = tuple(made for one in found["left"] if (made := _record(MadeKey, one)))
+    return State(_record(MadeKey, found["key"]), left, _record(Intent, found["intent"]))
 
 
 R = TypeVar("R", MadeKey, Intent)
 
 
-def _record(kind: type[R], content: object) -> R | None:
-    if content is None:
+def _record(kind: type[R], found: object) -> R | None:
+    if found is None:
         return None
-    if not isinstance(content, dict) or content.get("api", "v4") not in ("v3", "v4"):
+    if not isinstance(found, dict) or found.get("api", "v4") not in ("v3", "v4"):
         raise TypeError
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
     for field in fields(kind):
         value = values[field.name]
         # str, bool, or a tuple of str

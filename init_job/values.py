@@ -165,6 +165,18 @@ def output(text: str) -> str:
     return text
 
 
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123
+
+
+def secret(text: str) -> str:
+    """[NAMESPACE/]NAME; the names that the API server allows."""
+    if not re.fullmatch(rf"(?:{_LABEL}/)?(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*", text, re.ASCII):
+        raise ValueError(
+            f"{text!r} is not [NAMESPACE/]NAME of a Secret: lower-case letters, digits and -, in the name also ."
+        )
+    return text
+
+
 def pem_file(path: str) -> str:
     """Whether there are certificates in it is for the TLS library to say; this is what it would not name."""
     content = texts.read_bytes(path)

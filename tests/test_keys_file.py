@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from init_job import account
 from init_job.errors import ConfigurationError
 from init_job.load import settings as load
 from init_job.settings import KeySettings
@@ -61,9 +62,9 @@ def test_each_table_is_a_key(file: Path) -> None:
     tenant, plain = Scope("tenant", "ChirpStack"), Scope("admin")
     keep, replace = OnLostToken.FAIL, OnLostToken.REPLACE
     assert loaded(file, THREE) == (
-        KeySettings("grafana", plain, True, keep, "/shared/grafana", "", "CHIRPSTACK_API_TOKEN", "", "", -1),
-        KeySettings("bridge", tenant, False, replace, "", "/project/.env", "BRIDGE_TOKEN", "TENANT_ID", "", 0o640),
-        KeySettings("app", tenant, False, keep, "", "/project/.env", "APP_TOKEN", "TENANT_ID", "-", -1),
+        KeySettings("grafana", plain, True, keep, "/shared/grafana", "", "CHIRPSTACK_API_TOKEN", "", "", "", -1),
+        KeySettings("bridge", tenant, False, replace, "", "/project/.env", "BRIDGE_TOKEN", "TENANT_ID", "", "", 0o640),
+        KeySettings("app", tenant, False, keep, "", "/project/.env", "APP_TOKEN", "TENANT_ID", "-", "", -1),
     )
 
 
@@ -180,7 +181,10 @@ def test_what_is_wrong_with_a_key_is_told_with_its_number_and_name(line: str, wo
         ('[[key]]\ntoken_file = "x"', "KEYS_FILE: key 1: it has no name"),
         ('[[key]]\nname = ""\ntoken_file = "x"', "KEYS_FILE: key 1: it has no name"),
         ('[[key]]\nname = 5\ntoken_file = "x"', "KEYS_FILE: key 1: name: it is an integer, not a string"),
-        ('[[key]]\nname = "a"', 'KEYS_FILE: key 1 ("a"): no output: set token_file, env_file or json_file'),
+        (
+            '[[key]]\nname = "a"',
+            'KEYS_FILE: key 1 ("a"): no output: set token_file, env_file, json_file or kubernetes_secret',
+        ),
         ('[[key]]\nname = "a"\ntoken_file = ""', 'KEYS_FILE: key 1 ("a"): no output'),
     ],
 )
@@ -316,3 +320,20 @@ def test_the_readmes_example_is_understood(file: Path) -> None:
     readme = Path(__file__).parent.parent / "README.md"
     content = readme.read_text().partition("```toml\n")[2].partition("```")[0]
     assert len(tomllib.loads(content)["key"]) == len(loaded(file, content)) == 2
+
+
+def test_keys_in_secrets_are_looked_at_like_those_in_files(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = '[[key]]\nname = "a"\nkubernetes_secret = "app"\n[[key]]\nname = "b"\nkubernetes_secret = "here/app"\n'
+    assert "kubernetes_secret: this is no pod of a Kubernetes cluster" in problems(file, secrets)[0]
+    monkeypatch.setattr(account, "FOLDER", str(tmp_path))
+    for name in ("token", "ca.crt", "namespace"):
+        (tmp_path / name).write_text("here")
+    pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+    assert problems(file, secrets, **pod) == [
+        'KEYS_FILE: key 2 ("b"): Secret here/app (CHIRPSTACK_API_TOKEN) is named by two outputs, of this key and of '
+        'key 1 ("a")'
+    ]
+    keys = loaded(file, f'{secrets}env_var = "OTHER"\n', **pod)
+    assert [key.kubernetes_secret for key in keys] == ["here/app", "here/app"]

@@ -32,7 +32,7 @@ def test_the_defaults() -> None:
             KeySettings(
                 name="init-job", scope=Scope("admin"), read_only=False, on_lost_token=OnLostToken.FAIL,
                 token_file="/shared/token", env_file="", env_var="CHIRPSTACK_API_TOKEN", env_scope_id_var="",
-                json_file="", file_mode=-1,
+                json_file="", kubernetes_secret="", file_mode=-1,
             ),
         ),
     )  # fmt: skip
@@ -115,7 +115,7 @@ def test_what_is_understood(variables: Mapping[str, str], field: str, value: obj
         ({"API_KEY_SCOPE": "application:x", "CHIRPSTACK_API": "v4"}, "tenant:NAME-OR-ID"),
         ({"API_KEY_READ_ONLY": "true", "CHIRPSTACK_API": "v3"}, "API_KEY_READ_ONLY"),
         ({"ON_LOST_TOKEN": "panic"}, "fail, replace, add"),
-        ({"TOKEN_FILE": ""}, "TOKEN_FILE, ENV_FILE or JSON_FILE"),
+        ({"TOKEN_FILE": ""}, "TOKEN_FILE, ENV_FILE, KUBERNETES_SECRET or JSON_FILE"),
         ({"JSON_FILE": "/shared/token"}, "two outputs"),
         ({"TOKEN_FILE": "-", "JSON_FILE": "-"}, "two outputs"),
         ({"ENV_FILE": "-"}, "ENV_FILE"),
@@ -150,7 +150,7 @@ def test_what_is_understood(variables: Mapping[str, str], field: str, value: obj
         ({"API_KEY_NAME_FILE": "/"}, "API_KEY_NAME_FILE: / is a folder"),
         ({"CHIRPSTACK_HEADERS_FILE": "/no/such/file"}, "CHIRPSTACK_HEADERS_FILE: cannot read /no/such/file"),
         ({"ENV_SCOPE_ID_VAR": "X", "ENV_FILE": "/e"}, "the scope admin has no id"),
-        ({"ENV_SCOPE_ID_VAR": "X", "API_KEY_SCOPE": "tenant:x"}, "in ENV_FILE, and there is none"),
+        ({"ENV_SCOPE_ID_VAR": "X", "API_KEY_SCOPE": "tenant:x"}, "in ENV_FILE or KUBERNETES_SECRET, and there is none"),
         ({"ENV_SCOPE_ID_VAR": "X", "ENV_VAR": "X", "ENV_FILE": "/e", "API_KEY_SCOPE": "tenant:x"}, "the same variable"),
         ({"CHIRPSTACK_PASSWORD": "admin", "CHIRPSTACK_INITIAL_PASSWORD": "x"}, "it becomes the account's password"),
     ],

@@ -8,7 +8,7 @@ from init_job.errors import OutputError
 from init_job.outputs.disk import LIMIT
 from init_job.outputs.files import File
 from init_job.outputs.paths import changed
-from init_job.outputs.place import StandardOutput
+from init_job.outputs.place import Place, StandardOutput
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,15 @@ class Format(ABC):
 
 
 class Output:
-    """A format at a path, or on standard output (`-`)."""
+    """A format at a place: a path, standard output (`-`), or another one."""
 
-    def __init__(self, form: Format, path: str, mode: int = -1) -> None:
+    def __init__(self, form: Format, where: str | Place, mode: int = -1) -> None:
         self.form = form
-        self.place = (
-            StandardOutput(form.variable)
-            if path == "-"
-            else File(path, form.variable, form.default_mode, mode, form.part)
-        )
+        if isinstance(where, str):
+            is_file = where != "-"
+            variable = form.variable
+            where = File(where, variable, form.default_mode, mode, form.part) if is_file else StandardOutput(variable)
+        self.place = where
         self._seen: str | None = None
         """What stood in the token's place when somebody decided what to do about it."""
 
@@ -78,11 +78,11 @@ class Output:
         return token
 
     def holds(self, token: str) -> bool:
-        """Whether this token is there, as far as that can be told. Never raises."""
+        """Whether this token is there, or may be. Never raises."""
         try:
             return bool(token) and self._text(self._clean(self.place.read())) == token
         except OutputError:
-            return False
+            return self.place.is_in_doubt
 
     def prove_writable(self, key: IssuedKey) -> None:
         """Try everything that `write` needs for a key of this size. Raises OutputError."""

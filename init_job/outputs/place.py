@@ -16,18 +16,21 @@ Edit = Callable[[bytes], bytes | None]
 
 class Place(ABC):
     memory = ""
-    """The path of the state file of a job that has its outputs here; empty: nothing can be remembered here."""
+    """The path of the state file of a job that has its outputs here; empty: there is none."""
+    can_remember = False
     is_kept = True
     """What is written can be read again."""
+    is_in_doubt = False
+    """What was written last may be there or not, and there is no telling."""
 
     @abstractmethod
     def __str__(self) -> str:
         """As a person would name it."""
 
     @contextmanager
-    def remembering(self, patience: float | None) -> Iterator[state.StateFile]:
-        """What is remembered of the key whose token is here, for this job alone, after `patience` seconds of waiting at
-        most; None: it is only looked at. Raises NotReady, OutputError."""
+    def remembering(self, patience: float | None) -> Iterator[state.Memory]:
+        """What is remembered of the key whose token is here, for this run alone, after `patience` seconds of waiting at
+        most; None: it is only looked at. Raises NotReady, OutputError, and Overtaken where others are not kept out."""
         if not self.memory or patience is None:
             yield state.StateFile(state.peek(self.memory) if self.memory else state.State())
             return

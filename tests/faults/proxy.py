@@ -22,7 +22,7 @@ class Exchange:
     request: bytes
     client: socket.socket
     proxy: "Proxy"
-    _upstream: "_Upstream"
+    _upstream: "Upstream"
 
     @property
     def is_create(self) -> bool:
@@ -47,7 +47,7 @@ class Exchange:
         """Whether the job has closed the connection within that time."""
         self.client.settimeout(seconds)
         try:
-            return not self.client.recv(1, socket.MSG_PEEK)
+            return not socket.socket.recv(self.client, 1, socket.MSG_PEEK)  # TLS has no such flag
         except TimeoutError:
             return False
         except OSError:
@@ -193,8 +193,20 @@ class Proxy:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._start(self._serve, client)
 
+    def _secured(self, client: socket.socket) -> socket.socket:
+        """Of a proxy that speaks something else with its clients. Raises OSError."""
+        return client
+
+    def _upstream(self) -> "Upstream":
+        return Upstream(self._server)
+
     def _serve(self, client: socket.socket) -> None:
-        upstream = _Upstream(self._server)
+        upstream = self._upstream()
+        try:
+            client = self._secured(client)
+        except OSError:
+            client.close()
+            return
         stream = client.makefile("rb")
         with self._lock:
             self._sockets.add(client)
@@ -220,14 +232,17 @@ class Proxy:
             client.close()
 
 
-class _Upstream:
+class Upstream:
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
         self._socket: socket.socket | None = None
 
+    def _connected(self) -> socket.socket:
+        return socket.create_connection(self._address)
+
     def ask(self, request: bytes) -> Raw:
         if self._socket is None:
-            self._socket = socket.create_connection(self._address)
+            self._socket = self._connected()
             self._stream = self._socket.makefile("rb")
         self._socket.sendall(request)
         head = _read_head(self._stream)

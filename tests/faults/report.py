@@ -16,8 +16,9 @@ _ROOT = Path(__file__).parent.parent.parent
 _PAGE = _ROOT / "docs" / "reliability.md"
 _INTRODUCTION = """# Reliability
 
-What `tests/faults` tried, and how it ended. Written by `make reliability`, which takes up to an hour; do not edit.
-Every run is a process of its own, with real sockets, files and signals, against a simulated v3 or v4.
+What `tests/faults` tried, and (KUBERNETES_TESTS=1, against a real API server) `tests/kubernetes`, and how it ended.
+Written by `make reliability`, which takes up to an hour; do not edit. Every run is a process of its own, with real
+sockets, files and signals, against a simulated v3 or v4.
 
 {total:,} cases. After each run that was hurt, one more run without a fault had to leave exactly the keys of the name
 that should be there, a working token in every output, and every other key on the server untouched.
@@ -120,6 +121,18 @@ _SECTIONS: dict[str, tuple[str, Callable[[Rows], list[str]], str]] = {
         "Counted per connection or per address, without a burst. A first run takes longer, and no answer is wasted.",
     ),
     "in between": ("Gates and proxies", _list, ""),
+    "kubernetes: wire": (
+        "Kubernetes: the wire",
+        _columns,
+        "One request to a real API server is hurt, or it and all that follow, in runs whose token is in a Secret. As "
+        "above; without patience a run may end with exit 6, the Secret cannot be written.",
+    ),
+    "kubernetes: signals": (
+        "Kubernetes: signals around a request",
+        _columns,
+        "Each request to the API server, and each to ChirpStack, of each run whose token is in a Secret.",
+    ),
+    "kubernetes: together": ("Kubernetes: together", _list, "Several runs, one Secret."),
     "clocks": ("Clocks, and what is said of a token", _list, ""),
     "names": ("Names", _list, "Every odd character that the servers accept."),
 }
@@ -143,6 +156,8 @@ def page(tables: Tables, complete: bool) -> str:
     counts = _table(["", "times"], ([what, never[what]["times"] if what in never else 0] for what in NEVER))
     parts.append(_NEVER.format(never="\n".join(counts)))
     for name, (title, lay_out, text) in _SECTIONS.items():
+        if name not in tables:
+            continue
         lines = [f"## {title}", "", *([text, ""] if text else []), *lay_out(tables.get(name, {}))]
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
@@ -157,7 +172,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]
 def main() -> int:
     with TemporaryDirectory() as folder:
         suites = subprocess.run(
-            [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal", "tests/faults"],
+            [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal", "tests/faults", "tests/kubernetes"],
             cwd=_ROOT,
             env={**os.environ, "FULL_SWEEP": "1", "FAULTS_LEDGER": folder},
             check=False,

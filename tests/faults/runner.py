@@ -7,6 +7,7 @@ process. `test_runner` shows that it behaves as a new interpreter does.
 
 import contextlib
 import faulthandler
+import importlib
 import json
 import os
 import selectors
@@ -103,8 +104,10 @@ class Runner:
         *,
         arguments: tuple[str, ...] = (),
         hurt: Hurt | None = None,
+        constants: Mapping[str, object] | None = None,
     ) -> Run:
-        """`streams` is a folder for standard output and error."""
+        """`streams` is a folder for standard output and error; `constants` are what the run has for some of the
+        program's own, by module and name."""
         streams.mkdir(exist_ok=True)
         (streams / "stdout").touch()
         (streams / "stderr").touch()
@@ -114,6 +117,7 @@ class Runner:
             "streams": [str(streams / "stdout"), str(streams / "stderr")],
             "arguments": arguments,
             "hurt": asdict(hurt) if hurt else None,
+            "constants": dict(constants or {}),
         }
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -210,6 +214,9 @@ def _run(order: dict[str, Any]) -> NoReturn:
         os.chdir(order["folder"])
         from init_job import cli
 
+        for name, value in order["constants"].items():
+            module, _, constant = name.rpartition(".")
+            setattr(importlib.import_module(module), constant, value)
         if order["hurt"]:
             shim.install(Hurt(**order["hurt"]))
         code = cli.main(list(order["arguments"]))

@@ -67,6 +67,8 @@ class World:
         """Of the run that is hurt."""
         self.again: tuple[str, ...] = ("ensure",)
         """Of the one more run after it."""
+        self.constants: dict[str, object] = {}
+        """What the runs have for some of the program's own."""
         self.variables = {
             "PATH": environ["PATH"],
             "CHIRPSTACK_URL": proxy.url,
@@ -113,6 +115,7 @@ class World:
             self.folder / f"run-{self.number}",
             arguments=arguments or self.arguments,
             hurt=hurt,
+            constants=self.constants,
         )
 
     def run(self, hurt: Hurt | None = None, arguments: tuple[str, ...] = (), /, **variables: str) -> Result:

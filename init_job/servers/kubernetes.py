@@ -1,0 +1,153 @@
+"""The cluster's API server, as far as this job has a question for it: to read one Secret, and to patch it."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from init_job import log
+from init_job.account import Account
+from init_job.errors import ConfigurationError, NotReady, OutputError, Unavailable
+from init_job.servers import explain
+from init_job.servers.answer import Answer
+from init_job.servers.http import Http
+from init_job.settings import Settings
+from init_job.wait import Patience
+
+T = TypeVar("T")
+Json = Mapping[str, Any]
+
+_VARIABLE = "KUBERNETES_SECRET"
+_LONGEST_QUOTE = 300  # characters
+
+
+class Conflict(Exception):
+    """The Secret is not what it was when it was read."""
+
+
+class Missing(OutputError):
+    """There is no such Secret."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A Secret, by its name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"Secret {self.namespace}/{self.name}"
+
+    @property
+    def path(self) -> str:
+        return f"/api/v1/namespaces/{self.namespace}/secrets/{self.name}"
+
+
+class Cluster:
+    """As the pod's service account may use it."""
+
+    def __init__(self, account: Account, settings: Settings, patience: Patience) -> None:
+        """`settings` are for the time limits. Raises ConfigurationError."""
+        self._account = account
+        self._patience = patience
+        # The other server's: not its address, its certificates and what stands before it.
+        own = replace(
+            settings, url=account.url, ca_file=account.ca_file, tls_verify=True, health_url="", headers=(),
+            client_cert_file="", client_key_file="",
+        )  # fmt: skip
+        try:
+            self._http = Http(own)
+        except ConfigurationError as error:
+            reason = str(error).partition(": ")[2]
+            raise ConfigurationError(f"{_VARIABLE}: {reason}", "it is the kubelet's to put there") from error
+
+    def patiently(self, action: Callable[[], T]) -> T:
+        """What it returns, tried again until the run's deadline. Raises OutputError then."""
+        try:
+            return self._patience.call(action)
+        except NotReady as error:
+            raise OutputError(str(error.__cause__), error.hint) from error
+
+    def read(self, secret: Named) -> Json:
+        """In one try. Raises Unavailable, OutputError."""
+        return self._ask("get", secret, "GET", secret.path)
+
+    def patch(self, secret: Named, changes: Json, only_try: bool = False) -> Json:
+        """What it is then, in one try; a merge patch (RFC 7396). Raises Conflict, OutputError, and Unavailable, whose
+        `in_doubt` says whether it may be done."""
+        path = secret.path + ("?dryRun=All" if only_try else "")
+        return self._ask("patch", secret, "PATCH", path, json.dumps(changes).encode())
+
+    def _ask(self, verb: str, secret: Named, method: str, path: str, content: bytes | None = None) -> Json:
+        try:
+            token = self._account.token()
+        except (OSError, ValueError) as error:
+            raise OutputError(
+                f"{_VARIABLE}: the service account's token cannot be read: {error}", "is it still mounted into the pod?"
+            ) from error
+        log.hide(token)
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        if content is not None:
+            headers["Content-Type"] = "application/merge-patch+json"
+        try:
+            # Of an answer that was cut nobody knows where a token begins: only what is whole is told.
+            answer = self._http.send(method, path, headers, content, confidential=True)
+            return _object(answer, verb, secret, self._account.namespace)
+        except Unavailable as error:
+            error.args = (f"{_VARIABLE}: {error}",)
+            error.hint = (
+                "this is the cluster's API server: does a network policy, a mesh's sidecar, or HTTPS_PROXY without "
+                "its address in NO_PROXY keep the pod from it?"
+            )
+            raise
+
+
+def _object(answer: Answer, verb: str, secret: Named, own_namespace: str) -> Json:
+    """The Secret of an answer. Raises Conflict, OutputError, Unavailable."""
+    try:
+        found = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        found = {}
+    if answer.status == 200 and found.get("kind") == "Secret":
+        return found
+    if answer.status == 409 and verb == "patch":
+        raise Conflict
+    said = log.masked(str(found.get("message", "")))[:_LONGEST_QUOTE] if found.get("kind") == "Status" else ""
+    if explain.is_trouble(answer):
+        trouble = explain.trouble(answer)
+        trouble.args = (f"{trouble}: {said}" if said else str(trouble),)
+        raise trouble
+    if not said or answer.status == 409:
+        raise Unavailable(f"{answer}, which is no Secret")
+    if answer.status == 404:
+        raise Missing(
+            f"{_VARIABLE}: there is no {secret}",
+            "the job makes none, so that it needs no right to: apply one without data, as examples/kubernetes does",
+        )
+    raise OutputError(
+        f"{_VARIABLE}: the API server refuses to {verb} {secret}: {answer.status} {said}",
+        _hint(answer.status, said, secret, own_namespace),
+    )
+
+
+def _hint(status: int, said: str, secret: Named, own_namespace: str) -> str:
+    if status == 401:
+        return (
+            "the service account's token is not accepted: it has expired, or its account or pod was deleted; start a "
+            "new pod"
+        )
+    if "immutable" in said:
+        return "delete the Secret and apply it again without `immutable: true`: what is immutable cannot be rotated"
+    if "exceeded quota" in said or "admission" in said or "denied the request" in said:
+        return "a quota or an admission policy of the cluster forbids it: let it pass this Secret"
+    if status == 403:
+        elsewhere = f", for the account of namespace {own_namespace}" if secret.namespace != own_namespace else ""
+        return (
+            f'give the job\'s account a Role in namespace {secret.namespace} with apiGroups [""], resources [secrets], '
+            f"resourceNames [{secret.name}], verbs [get, patch], and a RoleBinding{elsewhere}, as "
+            "examples/kubernetes does"
+        )
+    return "correct what the API server names"

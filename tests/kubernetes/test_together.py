@@ -1,0 +1,125 @@
+"""Several jobs, one Secret."""
+
+from signal import SIGCONT, SIGSTOP
+
+import pytest
+
+from tests.faults.ledger import record, require
+from tests.faults.proxy import Exchange
+from tests.faults.world import FULL, Handle
+from tests.kubernetes.conftest import SecretWorlds
+from tests.kubernetes.world import VARIABLE
+
+ROUNDS = range(20 if FULL else 3)
+
+
+@pytest.mark.parametrize("number", ROUNDS)
+@pytest.mark.parametrize("arguments", [(), ("rotate",)], ids=["ensure", "rotate"])
+@pytest.mark.parametrize("api", ["v3", "v4"])
+def test_eight_jobs_at_once_on_one_secret_make_one_key(
+    api: str, arguments: tuple[str, ...], number: int, worlds: SecretWorlds
+) -> None:
+    with worlds(api) as world:  # type: ignore[arg-type]
+        world.constants["init_job.outputs.secret.STALE"] = 30.0
+        world.settle()
+        runs = [world.start(None, arguments, WAIT_TIMEOUT="100s") for _ in range(8)]
+        results = [run.wait() for run in runs]
+        log = "\n".join(result.log for result in results)
+        require({result.code for result in results} == {0}, "lost", log)
+        require(len(world.keys()) == 1, "two keys", log)
+        world.expect_promise_kept(results[0])
+        creates = sum("made key" in result.err for result in results)
+        assert creates == 1 or arguments, log
+        record("kubernetes: together", f"eight jobs, {' '.join(arguments) or 'ensure'}", "one key, eight times exit 0")
+
+
+@pytest.mark.parametrize("number", ROUNDS)
+def test_jobs_with_a_variable_each_share_one_secret(number: int, worlds: SecretWorlds) -> None:
+    with worlds("v4") as world:
+        names = [f"KEY_{index}" for index in range(4)]
+        runs = [world.start(None, (), ENV_VAR=name, API_KEY_NAME=name, WAIT_TIMEOUT="100s") for name in names]
+        results = [run.wait() for run in runs]
+        assert {result.code for result in results} == {0}, "\n".join(result.log for result in results)
+        tokens = [world.token(name) for name in names]
+        assert len(set(tokens)) == 4
+        assert all(world.server.token_works(token) for token in tokens)
+        assert set(world.records()) == set(names)
+        assert not any("overtaken" in result.err for result in results)
+        assert world.run(None, ("revoke",), ENV_VAR="KEY_0", API_KEY_NAME="KEY_0").code == 0
+        assert set(world.records()) == set(names[1:])
+        record("kubernetes: together", "four jobs, a variable each", "four keys")
+
+
+@pytest.mark.parametrize("whom", ["create", "patch"])
+def test_a_run_that_slept_while_another_took_over_gives_way(whom: str, worlds: SecretWorlds) -> None:
+    """As on a machine that was suspended: it wakes with a token that nobody has, behind the other one's patch."""
+    with worlds("v4") as world:
+        world.settle()
+        handle = Handle()
+
+        def stop(exchange: Exchange) -> None:
+            answer = exchange.forward() if whom == "create" else None
+            handle.get().signal(SIGSTOP)
+            other = world.run()
+            assert other.code == 0, other.log
+            assert "has not been heard of" in other.err
+            handle.get().signal(SIGCONT)
+            if answer:
+                exchange.send(answer.whole)
+            else:
+                exchange.pass_on()
+
+        stopped: list[int] = []
+
+        def once(exchange: Exchange) -> object:
+            is_it = (
+                exchange.is_create
+                if whom == "create"
+                else VARIABLE.encode() in exchange.request.partition(b'"data"')[2]
+            )
+            is_it = is_it and b"dryRun" not in exchange.request and not stopped
+            if is_it:
+                stopped.append(exchange.number)
+            return stop if is_it else None
+
+        (world.proxy if whom == "create" else world.gate).plan(once)  # type: ignore[arg-type]
+        handle.set(world.start(None, (), REQUEST_TIMEOUT="60s"))
+        result = handle.get().wait()
+        assert stopped
+        assert result.code == 0, result.log
+        assert "beginning anew" in result.err
+        require(len(world.keys()) == 1, "two keys", result.log)
+        world.expect_promise_kept(result)
+        world.expect_healed(result.log)
+        record("kubernetes: together", f"stopped at the {whom}, and another took over", "gave way")
+
+
+def test_a_run_at_work_is_waited_for(worlds: SecretWorlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        others = []
+
+        def meet(exchange: Exchange) -> None:
+            other = world.start()
+            other.wait_for("is at work on")
+            others.append(other)
+            exchange.pass_on()
+
+        met: list[int] = []
+
+        def once(exchange: Exchange) -> object:
+            if not exchange.is_create or met:
+                return None
+            met.append(exchange.number)
+            return meet
+
+        world.constants["init_job.outputs.secret.STALE"] = 30.0
+        world.proxy.plan(once)  # type: ignore[arg-type]
+        result = world.run()
+        assert result.code == 0, result.log
+        (other,) = others
+        after = other.wait()
+        assert after.code == 0, after.log
+        assert "up to date" in after.err
+        assert "made key" not in after.err
+        assert len(world.keys()) == 1
