@@ -47,7 +47,8 @@ def _measured(section: Section, package: Path) -> tuple[float | None, float]:
         host, _, port = admin.server.rpartition("://")[2].rpartition(":")
         mounted = cluster.mounted(Path(folder, "account"), namespace, admin.token(namespace), ca, int(port))
         server = job.Server("v4", simulator.url, real=False)
-        common = job.variables(package, server, Path(folder), "bench")
+        # Otherwise the folder that this was started in comes first.
+        common = job.variables(package, server, Path(folder), "bench") | {"PYTHONSAFEPATH": "1"}
         in_file = {**common, "API_KEY_NAME": "in-a-file"}
         in_secret = {
             **{name: value for name, value in common.items() if name != "TOKEN_FILE"},

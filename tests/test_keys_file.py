@@ -331,9 +331,9 @@ def test_keys_in_secrets_are_looked_at_like_those_in_files(
     for name in ("token", "ca.crt", "namespace"):
         (tmp_path / name).write_text("here")
     pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
-    assert problems(file, secrets, **pod) == [
+    assert problems(file, secrets, (), **pod) == [
         'KEYS_FILE: key 2 ("b"): Secret here/app (CHIRPSTACK_API_TOKEN) is named by two outputs, of this key and of '
         'key 1 ("a")'
     ]
-    keys = loaded(file, f'{secrets}env_var = "OTHER"\n', **pod)
+    keys = loaded(file, f'{secrets}env_var = "OTHER"\n', (), **pod)
     assert [key.kubernetes_secret for key in keys] == ["here/app", "here/app"]

@@ -10,7 +10,7 @@ import pytest
 from init_job.outputs.annotation import NAME as ANNOTATION
 from tests.faults.proxy import Exchange, Raw
 from tests.faults.runner import Result
-from tests.faults.world import NAME
+from tests.faults.world import NAME, Expected
 from tests.kubernetes.cluster import Admin
 from tests.kubernetes.conftest import SecretWorlds
 from tests.kubernetes.scenarios import killed_after_the_create, up_to_date
@@ -336,3 +336,48 @@ def test_a_killed_run_is_waited_for_for_thirty_seconds(world: SecretWorld) -> No
     assert result.code == 0, result.log
     assert 30 <= result.seconds < 45
     world.expect_healed()
+
+
+def test_an_answer_that_is_lost_with_the_api_server_costs_no_key(world: SecretWorld) -> None:
+    """The last patch may be done or not: its key is not deleted."""
+
+    def lose(exchange: Exchange) -> Any:
+        def fault(exchange: Exchange) -> None:
+            exchange.forward()
+            exchange.proxy.refuse(2.0)
+            exchange.hang_up()
+
+        patch = exchange.request.partition(b"\r\n\r\n")[2] if b"dryRun" not in exchange.request else b""
+        return fault if b'"data"' in patch else None
+
+    world.gate.plan(lose)
+    result = world.run(None, (), WAIT_TIMEOUT="1s")
+    world.gate.wait_until_idle()
+    error(result, 6)
+    (made,) = world.ids()
+    world.expected = Expected(same_token=world.token())
+    world.expect_healed(result.log)
+    assert world.ids() == [made]
+
+
+def test_a_run_that_fails_leaves_no_claim_for_the_next_to_wait_for(world: SecretWorld) -> None:
+    def lose(exchange: Exchange) -> None:
+        exchange.forward()
+        exchange.hang_up()
+
+    world.constants["init_job.outputs.secret.STALE"] = 60.0
+    world.proxy.plan(lambda exchange: lose if exchange.is_create else None)
+    error(world.run(None, (), WAIT_TIMEOUT="0"), 3)
+    remembered = world.records()[VARIABLE]
+    assert remembered["intent"]["name"] == NAME
+    assert "run" not in remembered
+    world.expect_healed()
+
+
+@pytest.mark.parametrize("arguments", [(), ("check",), ("rotate",), ("revoke",)])
+def test_a_login_that_is_refused_changes_nothing(world: SecretWorld, arguments: tuple[str, ...]) -> None:
+    up_to_date(world)
+    world.patch({"metadata": {"annotations": {ANNOTATION: None}}})
+    before = world.secret()
+    assert world.run(None, arguments, CHIRPSTACK_PASSWORD="wrong").code in (0, 4)
+    assert world.secret() == before

@@ -1,11 +1,13 @@
 """Several jobs, one Secret."""
 
+import time
 from signal import SIGCONT, SIGSTOP
 
 import pytest
 
 from tests.faults.ledger import record, require
 from tests.faults.proxy import Exchange
+from tests.faults.runner import Run
 from tests.faults.world import FULL, Handle
 from tests.kubernetes.conftest import SecretWorlds
 from tests.kubernetes.world import VARIABLE
@@ -97,7 +99,7 @@ def test_a_run_that_slept_while_another_took_over_gives_way(whom: str, worlds: S
 def test_a_run_at_work_is_waited_for(worlds: SecretWorlds) -> None:
     with worlds("v4") as world:
         world.settle()
-        others = []
+        others: list[Run] = []
 
         def meet(exchange: Exchange) -> None:
             other = world.start()
@@ -122,4 +124,31 @@ def test_a_run_at_work_is_waited_for(worlds: SecretWorlds) -> None:
         assert after.code == 0, after.log
         assert "up to date" in after.err
         assert "made key" not in after.err
+        assert len(world.keys()) == 1
+
+
+def test_a_run_that_is_long_at_work_is_not_taken_for_a_killed_one(worlds: SecretWorlds) -> None:
+    """Its create has no answer again and again; each time it says that it is still there."""
+    with worlds("v4") as world:
+        world.settle()
+        world.constants["init_job.outputs.secret.STALE"] = 6.0
+        others: list[Run] = []
+        until = [0.0]
+
+        def lose(exchange: Exchange) -> None:
+            if not others:
+                others.append(world.start(None, (), WAIT_TIMEOUT="60s"))
+                others[0].wait_for("is at work on")
+                until[0] = time.monotonic() + 10
+            exchange.hang_up()
+
+        def plan(exchange: Exchange) -> object:
+            return lose if exchange.is_create and (not others or time.monotonic() < until[0]) else None
+
+        world.proxy.plan(plan)  # type: ignore[arg-type]
+        result = world.run(None, (), WAIT_TIMEOUT="60s")
+        assert result.code == 0, result.log
+        other = others[0].wait()
+        assert other.code == 0, other.log
+        assert "has not been heard of" not in other.err
         assert len(world.keys()) == 1
