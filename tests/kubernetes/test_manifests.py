@@ -107,6 +107,11 @@ def site(admin: Admin) -> Iterator[Site]:
         yield Site(admin, name)
 
 
+_PULL = [{"op": "add", "path": "/spec/template/spec/containers/0/imagePullPolicy", "value": "IfNotPresent"}]
+_CONSUMER = {"target": {"kind": "Deployment"}, "patch": json.dumps(_PULL)}
+"""For an image that is called `latest`, and that is on the node already."""
+
+
 def kustomization(folder: Path, example: str, url: str, *patches: Json) -> Path:
     """A user's own, over the example."""
     for name in EXAMPLES:
@@ -123,7 +128,7 @@ def kustomization(folder: Path, example: str, url: str, *patches: Json) -> Path:
         "configMapGenerator": [
             {"name": "chirpstack-init", "behavior": "merge", "literals": [f"CHIRPSTACK_URL={url}", *api]}
         ],
-        "patches": list(patches),
+        "patches": [_CONSUMER, *patches],
     }
     (own / "kustomization.yaml").write_text(json.dumps(content))
     return own
