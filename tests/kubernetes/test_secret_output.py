@@ -381,3 +381,25 @@ def test_a_login_that_is_refused_changes_nothing(world: SecretWorld, arguments: 
     before = world.secret()
     assert world.run(None, arguments, CHIRPSTACK_PASSWORD="wrong").code in (0, 4)
     assert world.secret() == before
+
+
+def test_several_keys_of_a_file_share_secrets(world: SecretWorld) -> None:
+    """One request for each key to each server when there is nothing to do; a Secret that is not there costs its own."""
+    file = world.folder / "keys.toml"
+    names = ["ONE", "TWO", "GONE"]
+    secrets = dict.fromkeys(names, world.name) | {"GONE": "not-there"}
+    tables = [f'[[key]]\nname = "{name}"\nenv_var = "{name}"\nkubernetes_secret = "{secrets[name]}"' for name in names]
+    file.write_text("\n".join(tables))
+    variables = {name: value for name, value in world.variables.items() if name != "KUBERNETES_SECRET"}
+    world.variables = {**variables, "KEYS_FILE": str(file)}
+    result = world.run()
+    assert "not ready: 'GONE'; ready: 'ONE', 'TWO'" in error(result, 6)
+    assert set(world.records()) == {"ONE", "TWO"}
+    assert all(world.server.token_works(world.token(name)) for name in ("ONE", "TWO"))
+    file.write_text("\n".join(tables[:2]))
+    world.server.clear_requests()
+    requests = record(world)
+    result = world.run()
+    assert result.code == 0, result.log
+    assert len(requests) == 2
+    assert len(world.server.requests) == 2
