@@ -149,6 +149,12 @@ class Secret(Place):
                         if error.in_doubt:
                             self._seen, self.is_in_doubt = None, True
                         raise
+                    if self._seen.records.get(self._names[0]) != wanted:
+                        raise OutputError(
+                            f"KUBERNETES_SECRET: {self._secret}: its annotation {annotation.NAME} does not "
+                            "stay as it is written",
+                            "an admission webhook of the cluster changes it: let it pass this Secret",
+                        )
                 # Otherwise it is there already: an answer was lost.
                 self._own = (wanted,)
                 return
@@ -214,7 +220,10 @@ class Secret(Place):
             return False
 
     def _overtaken(self) -> Overtaken:
-        return Overtaken(f"another run has been at work on {self} meanwhile", "run the job again")
+        return Overtaken(
+            f"another run has been at work on {self} meanwhile",
+            f"does something else change its annotation {annotation.NAME}, such as Argo CD with self-heal?",
+        )
 
     def _release(self) -> None:
         """Nobody has to wait for this run any more. Where that cannot be said, the next one waits in vain."""

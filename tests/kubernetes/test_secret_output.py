@@ -403,3 +403,33 @@ def test_several_keys_of_a_file_share_secrets(world: SecretWorld) -> None:
     assert result.code == 0, result.log
     assert len(requests) == 2
     assert len(world.server.requests) == 2
+
+
+def without_annotation(world: SecretWorld, answers_so: bool) -> Any:
+    """What somebody does to each patch of the annotation: at once, as a webhook, or a moment later."""
+
+    def strip(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        world.patch({"metadata": {"annotations": {ANNOTATION: None}}})
+        body = json.dumps(world.secret()).encode()
+        exchange.send(Raw.of("200 OK", body, "application/json").whole if answers_so else answer.whole)
+
+    def plan(exchange: Exchange) -> Any:
+        head, _, body = exchange.request.partition(b"\r\n\r\n")
+        return strip if b"dryRun" not in head and ANNOTATION.encode() in body else None
+
+    return plan
+
+
+def test_a_webhook_that_takes_the_record_away_is_told_before_a_key_is_made(world: SecretWorld) -> None:
+    world.gate.plan(without_annotation(world, answers_so=True))
+    assert "does not stay as it is written" in error(world.run(), 6)
+    assert not world.keys()
+
+
+def test_a_controller_that_takes_the_record_away_again_and_again_is_told_and_no_key_is_left(world: SecretWorld) -> None:
+    world.gate.plan(without_annotation(world, answers_so=False))
+    said = error(world.run(None, (), WAIT_TIMEOUT="3s"), 3)
+    assert "another run has been at work" in said
+    assert "self-heal" in said
+    assert not world.keys()
