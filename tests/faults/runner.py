@@ -105,9 +105,10 @@ class Runner:
         arguments: tuple[str, ...] = (),
         hurt: Hurt | None = None,
         constants: Mapping[str, object] | None = None,
+        uid: int = 0,
     ) -> Run:
         """`streams` is a folder for standard output and error; `constants` are what the run has for some of the
-        program's own, by module and name."""
+        program's own, by module and name; `uid`, also its group, is who it runs as, 0 for whoever runs the tests."""
         streams.mkdir(exist_ok=True)
         (streams / "stdout").touch()
         (streams / "stderr").touch()
@@ -118,6 +119,7 @@ class Runner:
             "arguments": arguments,
             "hurt": asdict(hurt) if hurt else None,
             "constants": dict(constants or {}),
+            "uid": uid,
         }
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -127,8 +129,10 @@ class Runner:
 
 def _serve(control: socket.socket) -> NoReturn:
     """Fork a child for every order, pass signals on, and report how each child has ended."""
-    # Whatever the program imports during a run is there already.
+    # Whatever the program imports during a run is there already: another user may not be let in where it lies.
     import difflib  # noqa: F401
+    import encodings.ascii
+    import encodings.utf_16_be  # noqa: F401
     import gc
 
     import dotenv  # noqa: F401
@@ -211,6 +215,10 @@ def _run(order: dict[str, Any]) -> NoReturn:
         faulthandler.dump_traceback_later(_LIMIT - 10, exit=True)  # a run that hangs says where
         os.environ.clear()
         os.environ.update(order["environment"])
+        if uid := order["uid"]:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
         os.chdir(order["folder"])
         from init_job import cli
 

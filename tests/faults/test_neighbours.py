@@ -17,7 +17,8 @@ import pytest
 from tests.faults.conftest import Worlds
 from tests.faults.ledger import record, require
 from tests.faults.proxy import Exchange
-from tests.faults.users import needs_other_user, run_as, run_mounted
+from tests.faults.runner import Result
+from tests.faults.users import needs_root, run_as, run_mounted
 from tests.faults.world import APIS, ENV_BEFORE, FULL, Api, World, key_id
 from tests.support import jwt, needs_mounts
 
@@ -47,14 +48,14 @@ def give_away(path: Path, mode: int = 0o666) -> None:
         path.chmod(mode)
 
 
-def expect_refused(world: World, run: "subprocess.CompletedProcess[str]", *named: str) -> None:
-    assert run.returncode == 6, run.stderr
+def expect_refused(world: World, run: Result, *named: str) -> None:
+    assert run.code == 6, run.err
     for name in (*named, f"uid {NEIGHBOUR}"):
-        assert name in run.stderr
-    require(world.keys() == [], "a key without its token", run.stderr)
+        assert name in run.err
+    require(world.keys() == [], "a key without its token", run.err)
 
 
-@needs_other_user
+@needs_root
 @pytest.mark.parametrize("uid", USERS)
 @pytest.mark.parametrize("content", ["nothing", "a token"])
 @pytest.mark.parametrize("which", OUTPUTS)
@@ -74,7 +75,7 @@ def test_a_neighbours_file_gets_no_token_and_its_owner_is_named(
         record("neighbours", "a file in the place of an output", "exit 6, nothing written")
 
 
-@needs_other_user
+@needs_root
 @pytest.mark.parametrize("uid", USERS)
 @pytest.mark.parametrize("which", OUTPUTS)
 def test_a_neighbours_link_is_not_followed(which: str, uid: int, open_worlds: Worlds) -> None:
@@ -91,7 +92,7 @@ def test_a_neighbours_link_is_not_followed(which: str, uid: int, open_worlds: Wo
         record("neighbours", "a link in the place of an output", "exit 6, not followed")
 
 
-@needs_other_user
+@needs_root
 @pytest.mark.parametrize("uid", USERS)
 @pytest.mark.parametrize("kind", ["a folder", "a link"])
 def test_a_neighbours_step_on_the_way_is_not_taken(kind: str, uid: int, open_worlds: Worlds) -> None:
@@ -112,7 +113,7 @@ def test_a_neighbours_step_on_the_way_is_not_taken(kind: str, uid: int, open_wor
         record("neighbours", f"{kind} on the way to an output", "exit 6, nothing written")
 
 
-@needs_other_user
+@needs_root
 @pytest.mark.parametrize("uid", USERS)
 @pytest.mark.parametrize("command", ["ensure", "check", "revoke"])
 @pytest.mark.parametrize("which", OUTPUTS)
@@ -123,8 +124,8 @@ def test_a_neighbours_fifo_keeps_nobody_waiting(which: str, command: str, uid: i
         os.mkfifo(path)
         give_away(path)
         run = run_as(uid, world, command)
-        assert run.returncode == 6, run.stderr
-        assert str(path) in run.stderr
+        assert run.code == 6, run.err
+        assert str(path) in run.err
         record("neighbours", "a FIFO in the place of an output", "exit 6 at once")
 
 
@@ -150,7 +151,7 @@ def lock_for_ever(path: Path) -> int:
     return fd
 
 
-@needs_other_user
+@needs_root
 @pytest.mark.parametrize("uid", USERS)
 @pytest.mark.parametrize("kind", ["a file", "a link", "a folder", "a FIFO"])
 def test_a_neighbours_state_file_ends_with_6_at_once_and_is_never_written(
@@ -179,7 +180,7 @@ def test_a_neighbours_state_file_ends_with_6_at_once_and_is_never_written(
         record("neighbours", f"{kind} in the place of the state file", "exit 6 at once")
 
 
-@needs_other_user
+@needs_root
 @pytest.mark.parametrize("uid", USERS)
 @pytest.mark.parametrize("kind", ["a file", "a link", "a folder"])
 def test_a_neighbours_temporary_file_is_in_nobodys_way(kind: str, uid: int, open_worlds: Worlds) -> None:
@@ -197,32 +198,32 @@ def test_a_neighbours_temporary_file_is_in_nobodys_way(kind: str, uid: int, open
                 planted.mkdir()
             give_away(planted)
         run = run_as(uid, world)
-        assert run.returncode == 0, run.stderr
+        assert run.code == 0, run.err
         assert world.server.token_works(world.tokens()[0])
         assert victim.read_text() == ""
         record("neighbours", "something of a temporary file's name", "exit 0")
 
 
-@needs_other_user
+@needs_root
 def test_what_neighbours_do_is_no_reason_to_say_that_a_token_does_not_work(open_worlds: Worlds) -> None:
     """`check` writes nothing: another service may run it, as another user."""
     with open_worlds("v4") as world:
         share(world)
         only = {"ENV_FILE": "", "JSON_FILE": ""}
-        assert run_as(65532, world, **only).returncode == 0
+        assert run_as(65532, world, **only).code == 0
         run = run_as(NEIGHBOUR, world, "check", **only)
-        assert run.returncode == 0, run.stderr
+        assert run.code == 0, run.err
         world.token_file.chmod(0o600)
         run = run_as(NEIGHBOUR, world, "check", **only)
-        assert run.returncode == 6, run.stderr
-        assert f"{world.token_file} cannot be read: Permission denied" in run.stderr
-        assert f"the job runs as uid {NEIGHBOUR}" in run.stderr
-        assert f"{world.token_file} belongs to uid 65532, gid 65532, mode 0600" in run.stderr
-        assert 'user: "65532:65532"' in run.stderr
-        assert "write" not in run.stderr.splitlines()[-1]
+        assert run.code == 6, run.err
+        assert f"{world.token_file} cannot be read: Permission denied" in run.err
+        assert f"the job runs as uid {NEIGHBOUR}" in run.err
+        assert f"{world.token_file} belongs to uid 65532, gid 65532, mode 0600" in run.err
+        assert 'user: "65532:65532"' in run.err
+        assert "write" not in run.err.splitlines()[-1]
 
 
-@needs_other_user
+@needs_root
 @pytest.mark.parametrize("uid", USERS)
 @pytest.mark.parametrize("mode", [0o755, 0o775, 0o777])
 def test_the_folder_of_a_user_is_his_and_so_is_the_file_in_it(mode: int, uid: int, open_worlds: Worlds) -> None:
@@ -231,7 +232,7 @@ def test_the_folder_of_a_user_is_his_and_so_is_the_file_in_it(mode: int, uid: in
         world.env_file.write_bytes(ENV_BEFORE)
         give_away(world.env_file)
         run = run_as(uid, world, TOKEN_FILE="", JSON_FILE="")
-        assert run.returncode == 0, run.stderr
+        assert run.code == 0, run.err
         assert world.env_file.read_bytes().startswith(ENV_BEFORE)
         info = world.env_file.stat()
         assert (info.st_uid, info.st_gid, info.st_mode & 0o777) == (NEIGHBOUR, NEIGHBOUR, 0o666)

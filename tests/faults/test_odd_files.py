@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.conftest import Worlds
 from tests.faults.ledger import record, require
-from tests.faults.users import needs_other_user, needs_root, run_as, run_mounted
+from tests.faults.users import needs_root, run_as, run_mounted
 from tests.faults.world import ENV_BEFORE
 from tests.support import needs_mounts
 
@@ -147,7 +147,7 @@ def test_a_file_of_another_owner_keeps_owner_and_mode(worlds: Worlds) -> None:
         record("odd files", "a file of another owner", "owner and mode stay")
 
 
-@needs_other_user
+@needs_root
 def test_a_file_of_another_owner_in_a_sticky_folder_is_rewritten_in_place(open_worlds: Worlds) -> None:
     with open_worlds("v4") as world:
         world.settle()
@@ -155,14 +155,14 @@ def test_a_file_of_another_owner_in_a_sticky_folder_is_rewritten_in_place(open_w
         world.env_file.chmod(0o666)
         inode = world.env_file.stat().st_ino
         run = run_as(4567, world)
-        assert run.returncode == 0, run.stderr
+        assert run.code == 0, run.err
         assert world.env_file.stat().st_ino == inode
         assert len(set(world.tokens())) == 1
         assert world.server.token_works(world.tokens()[0])
         record("odd files", "a file of another owner in a sticky folder", "rewritten in place")
 
 
-@needs_other_user
+@needs_root
 @pytest.mark.parametrize("mode", [0o755, 0o000])
 def test_a_folder_of_another_owner_ends_with_6_and_no_key_is_made(mode: int, open_worlds: Worlds) -> None:
     with open_worlds("v4") as world:
@@ -171,13 +171,13 @@ def test_a_folder_of_another_owner_ends_with_6_and_no_key_is_made(mode: int, ope
         world.volume.chmod(mode)
         run = run_as(4567, world)
         world.volume.chmod(0o755)
-        assert run.returncode == 6, run.stderr
-        assert "chown 4567:4567" in run.stderr
-        require(world.keys() == [], "a key without its token", run.stderr)
+        assert run.code == 6, run.err
+        assert "chown 4567:4567" in run.err
+        require(world.keys() == [], "a key without its token", run.err)
         record("odd files", "a folder of another owner", "exit 6, no key")
 
 
-@needs_other_user
+@needs_root
 def test_a_folder_that_can_be_written_and_not_read_takes_the_token(open_worlds: Worlds) -> None:
     with open_worlds("v4") as world:
         world.settle()
@@ -185,7 +185,7 @@ def test_a_folder_that_can_be_written_and_not_read_takes_the_token(open_worlds: 
         world.volume.chmod(0o333)
         run = run_as(4567, world)
         world.volume.chmod(0o755)
-        assert run.returncode == 0, run.stderr
+        assert run.code == 0, run.err
         assert world.server.token_works(world.tokens()[0])
         record("odd files", "a folder that can be written and not read", "exit 0")
 
@@ -299,7 +299,6 @@ def test_a_refusal_that_owner_and_mode_do_not_explain_names_its_usual_causes(err
 
 
 @needs_mounts
-@needs_other_user
 def test_a_bind_mounted_file_of_another_owner_gets_a_hint_that_names_the_file(open_worlds: Worlds) -> None:
     with open_worlds("v4") as world:
         world.settle()
@@ -310,6 +309,8 @@ def test_a_bind_mounted_file_of_another_owner_gets_a_hint_that_names_the_file(op
         mount = f"mount --bind {shlex.quote(str(host))} {shlex.quote(str(world.env_file))}"
         become = "setpriv --reuid=4567 --regid=4567 --clear-groups"
         run = run_mounted(world, mount, become, TOKEN_FILE="", JSON_FILE="")
+        if run.returncode == 126:
+            pytest.skip("other users may not start this Python")
         assert run.returncode == 6, run.stderr
         assert f"chown 4567:4567 {world.env_file}, or run the job as its owner" in run.stderr
         assert 'user: "1000:1000"' in run.stderr
@@ -317,14 +318,14 @@ def test_a_bind_mounted_file_of_another_owner_gets_a_hint_that_names_the_file(op
         require(world.keys() == [], "a key without its token", run.stderr)
 
 
-@needs_other_user
+@needs_root
 def test_another_users_file_in_a_sticky_folder_gets_a_hint_that_says_so(open_worlds: Worlds) -> None:
     with open_worlds("v4") as world:
         world.settle()
         world.volume.chmod(0o1777)
         world.token_file.touch(mode=0o644)  # root's, as a job of another user may have left it
         run = run_as(4567, world, ENV_FILE="", JSON_FILE="")
-        assert run.returncode == 6, run.stderr
-        assert "sticky" in run.stderr
-        assert 'user: "0:0"' in run.stderr
-        require(world.keys() == [], "a key without its token", run.stderr)
+        assert run.code == 6, run.err
+        assert "sticky" in run.err
+        assert 'user: "0:0"' in run.err
+        require(world.keys() == [], "a key without its token", run.err)

@@ -69,6 +69,8 @@ class World:
         """Of the one more run after it."""
         self.constants: dict[str, object] = {}
         """What the runs have for some of the program's own."""
+        self.uid = 0
+        """Who they run as; 0 for whoever runs the tests."""
         self.variables = {
             "PATH": environ["PATH"],
             "CHIRPSTACK_URL": proxy.url,
@@ -116,6 +118,7 @@ class World:
             arguments=arguments or self.arguments,
             hurt=hurt,
             constants=self.constants,
+            uid=self.uid,
         )
 
     def run(self, hurt: Hurt | None = None, arguments: tuple[str, ...] = (), /, **variables: str) -> Result:
