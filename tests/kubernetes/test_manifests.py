@@ -80,6 +80,14 @@ class Site:
     def log(self, what: str) -> str:
         return self.kubectl("logs", what).stdout
 
+    def expect_consumer(self) -> None:
+        """That of the example has used the token."""
+        self.kubectl("wait", "deployment/consumer", "--for=condition=Available", "--timeout=120s")
+        deadline = time.monotonic() + 60
+        while "the token works" not in self.log("deployment/consumer"):  # available is what has started
+            assert time.monotonic() < deadline, self.tell()
+            time.sleep(0.2)
+
     def tell(self) -> str:
         """Of a failure."""
         pods = self.kubectl("get", "pods,jobs", "--output", "wide", fails=True).stdout
@@ -145,8 +153,7 @@ def test_the_example_ends_with_a_consumer_that_uses_the_token(site: Site, tmp_pa
     assert site.token() == ""
     site.set_password()
     assert "created key 'kubernetes'" in site.end("chirpstack-init")
-    site.kubectl("wait", "deployment/consumer", "--for=condition=Available", "--timeout=120s")
-    assert "the token works" in site.log("deployment/consumer")
+    site.expect_consumer()
     token = site.token()
     assert read_claims(token).kind is Kind.API_KEY
 
@@ -207,9 +214,23 @@ def values(folder: Path, url: str, **more: Any) -> str:
     return str(path)
 
 
+def start_consumer(site: Site, url: str, secret: str) -> None:
+    """That of the example, with a Secret of the chart's."""
+    text = (ROOT / "examples/kubernetes/consumer.yaml").read_text()
+    for theirs, ours in (
+        ("image: python:3-alpine", f"image: {image(IMAGE)}\n          imagePullPolicy: IfNotPresent"),
+        ("valueFrom:\n                configMapKeyRef: {name: chirpstack-init, key: CHIRPSTACK_URL}", f"value: {url}"),
+        ("secretKeyRef: {name: chirpstack-api,", f"secretKeyRef: {{name: {secret},"),
+    ):
+        assert text.count(theirs) == 1
+        text = text.replace(theirs, ours)
+    site.kubectl("create", "--filename", "-", input=text)
+
+
 def test_the_chart_makes_the_keys_and_an_upgrade_or_a_new_install_keeps_the_tokens(site: Site, tmp_path: Path) -> None:
     url = site.start_server()
     site.set_password()
+    start_consumer(site, url, "grafana")  # it waits for the token
     done = site.helm("install", "tokens", str(CHART), "--values", values(tmp_path, url))
     assert "kubectl --namespace" in done.stdout
     name = "tokens-chirpstack-init-job"
@@ -218,6 +239,7 @@ def test_the_chart_makes_the_keys_and_an_upgrade_or_a_new_install_keeps_the_toke
     tokens = [site.token(*one) for one in named]
     assert len(set(tokens)) == 3
     assert {read_claims(token).kind for token in tokens} == {Kind.API_KEY}
+    site.expect_consumer()
 
     rotation = {"schedule": "0 3 1 1 *", "olderThan": "0s"}
     site.helm("upgrade", "tokens", str(CHART), "--values", values(tmp_path, url, rotation=rotation))
