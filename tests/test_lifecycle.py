@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulator import Request, Response, Simulator
+from tests.simulator import Simulator
 from tests.support import PASSWORD, jwt, run_job
 from tests.test_cli import NAME, Site
 
@@ -74,25 +74,6 @@ def test_a_server_that_cannot_change_the_password_of_admin_is_explained(tmp_path
     assert run.code == 7
     assert "v3.11 or v3.12" in run.error
     assert "v3.13" in run.hint
-
-
-@pytest.mark.parametrize("lost", range(1, 10))
-def test_a_first_boot_that_breaks_off_anywhere_is_mended_by_the_next_run(
-    tmp_path: Path, chirpstack: Simulator, lost: int
-) -> None:
-    chirpstack.set_password("admin", "admin")
-    site = Site(tmp_path, chirpstack.url)
-
-    def vanish(request: Request, response: Response) -> Response | None:
-        return Response(503) if len(chirpstack.requests) >= lost else None
-
-    chirpstack.after = vanish
-    site.run(CHIRPSTACK_INITIAL_PASSWORD="admin", WAIT_TIMEOUT="0")
-    chirpstack.after = None
-    run = site.run(CHIRPSTACK_INITIAL_PASSWORD="admin")
-    assert run.code == 0, run.err
-    assert len(chirpstack.keys(NAME)) == 1
-    assert chirpstack.token_works(site.token)
 
 
 def test_a_default_password_is_warned_of_without_a_further_login(tmp_path: Path) -> None:
@@ -183,27 +164,6 @@ def test_a_dry_run_of_rotate_and_revoke_changes_nothing(chirpstack: Simulator, s
         assert run.code == 0, run.err
         assert "would " in run.messages[-1]
     assert (chirpstack.keys(NAME), site.files()) == (keys, files)
-
-
-@pytest.mark.parametrize("lost", range(1, 12))
-@pytest.mark.parametrize("following", ["rotate", "ensure"])
-def test_a_rotation_that_breaks_off_anywhere_is_mended_by_the_next_run(
-    chirpstack: Simulator, site: Site, lost: int, following: str
-) -> None:
-    site.run()
-    chirpstack.clear_requests()
-
-    def vanish(request: Request, response: Response) -> Response | None:
-        return Response(503) if len(chirpstack.requests) >= lost else None
-
-    chirpstack.after = vanish
-    site.run("rotate", WAIT_TIMEOUT="0")
-    chirpstack.after = None
-    assert chirpstack.token_works(site.token), "at no moment is there no token that works"
-    run = site.run(following)
-    assert run.code == 0, run.err
-    assert len(chirpstack.keys(NAME)) == 1
-    assert chirpstack.token_works(site.token)
 
 
 # revoke

@@ -14,6 +14,7 @@ NEVER = (
     "a working token replaced",
     "a token of a deleted key left on disk",
     "no token on disk",
+    "no token that works while a new one is made",
     "exit 0 of revoke and not all is gone",
     "the user's lines damaged",
     "the old content damaged",

@@ -61,7 +61,7 @@ def _an_output_lacks_the_token(world: World) -> None:
 
 def _rotation(world: World) -> None:
     _up_to_date(world)
-    world.expected = Expected()
+    world.expected = Expected(is_rotation=True)
     world.arguments = ("rotate",)
 
 

@@ -183,4 +183,4 @@ def test_nothing_of_a_password_that_is_repeated_is_logged(api: Api, when: str, w
                 assert "Qz7" not in line, line
         record("in between", f"a proxy that repeats {when}", "nothing of the password in the log")
 
-    each([(status, kind, how) for status in STATUSES for kind in TYPES for how in ECHOES], check, one_of=8)
+    each([(status, kind, how) for status in STATUSES for kind in TYPES for how in ECHOES], check, one_of=16)

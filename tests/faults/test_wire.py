@@ -10,7 +10,7 @@ from tests.faults.runner import Runner
 from tests.faults.scenarios import SCENARIOS, Scenario, survey
 from tests.faults.sweep import SHARE, each, judge
 from tests.faults.wire_faults import ACTS_LATE, OF_HTTP, REFUSED_FOR, SLOW, faults, refuse_the_next
-from tests.faults.world import APIS, Api, World, pick
+from tests.faults.world import APIS, FULL, Api, World, pick
 
 REFUSED = "refused"
 PATIENCE = {"once": "30s", "once, without patience": "0", "from then on": "0"}
@@ -53,7 +53,15 @@ def cases(api: Api, name: str, runner: Runner) -> Iterator[Case]:
                 yield scenario, number, mode
 
 
-@pytest.mark.parametrize(("api", "name"), [(api, name) for api in APIS for name in (REFUSED, *faults(api))])
+FAULTS = [
+    (api, name)
+    for api in APIS
+    for name in (REFUSED, *faults(api))
+    if FULL or name not in OF_HTTP or api == pick(APIS, name)
+]
+
+
+@pytest.mark.parametrize(("api", "name"), FAULTS)
 def test_a_request_that_is_hurt_costs_at_most_one_more_run(api: Api, name: str, worlds: Worlds, runner: Runner) -> None:
     def check(case: Case) -> None:
         scenario, number, mode = case

@@ -47,6 +47,8 @@ class Expected:
     keys: int = 1
     same_token: str = ""
     """A token that works already is not replaced."""
+    is_rotation: bool = False
+    """A token that works is replaced, and at no moment is there none."""
 
 
 class World:
@@ -153,6 +155,9 @@ class World:
     def expect_promise_kept(self, result: Result) -> None:
         """Exit 0 only with a token that works, of a key of the name, in every output; of `revoke` only without any."""
         self.expect_nothing_of_others_touched(result.log)
+        if self.expected.is_rotation:
+            works = any(token and self.server.token_works(token) for token in self.tokens())
+            require(works, "no token that works while a new one is made", result.log)
         if result.code == 0 and not self.expected.keys:
             require(not self.keys() and not any(self.tokens()), "exit 0 of revoke and not all is gone", result.log)
         elif result.code == 0:

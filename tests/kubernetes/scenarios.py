@@ -85,7 +85,7 @@ def _lost(world: SecretWorld) -> None:
 
 def _rotation(world: SecretWorld) -> None:
     up_to_date(world)
-    world.expected = Expected()
+    world.expected = Expected(is_rotation=True)
     world.arguments = ("rotate",)
 
 
