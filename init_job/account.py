@@ -27,7 +27,7 @@ def of_the_pod(environ: Mapping[str, str]) -> Account:
     if not host:
         raise ValueError(
             "this is no pod of a Kubernetes cluster (KUBERNETES_SERVICE_HOST is not set); outside a cluster: "
-            "TOKEN_FILE=-, and kubectl for the rest"
+            "the token on standard output, and kubectl for the rest"
         )
     files = {name: os.path.join(FOLDER, name) for name in ("token", "ca.crt", "namespace")}
     try:

@@ -67,7 +67,7 @@ def _compare(works: str, job: Job, there: There) -> str:
     asked, [saved] = job.asked, there.saved
     if not saved.works:
         raise _dead(saved.output, saved.reason)
-    decision = decide(Wanted(asked.name, asked.read_only), there)
+    decision = decide(Wanted(asked.name, asked.read_only, called=asked.called), there)
     if isinstance(decision, UpToDate):
         return f"{works}: it is {asked.name!r}"
     raise TokenError(f"{works}, but it is not {asked.name!r} in scope {asked.scope}: {decision.because}", _MEND)

@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from init_job import values
-from init_job.settings import OUTPUTS
+from init_job.settings import OUTPUTS, Called
 
 _SHARED = ("env_file", "kubernetes_secret")
 """Fields of what may hold several variables."""
@@ -27,24 +27,25 @@ def of_the_run(chosen: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def of_a_key(key: Mapping[str, Any], api: str, called: Callable[[str], str]) -> list[str]:
-    """`called`: what the user calls a field."""
+def of_a_key(key: Mapping[str, Any], api: str, called: Called) -> list[str]:
     problems, scope = [], key["scope"]
     if key["env_file"] == "-":
-        others = f"{called('token_file')} or {called('json_file')}"
-        problems.append(f"{called('env_file')}: standard output is no .env file; use {others}")
+        others = f"{called('TOKEN_FILE')} or {called('JSON_FILE')}"
+        problems.append(f"{called('ENV_FILE')}: standard output is no .env file; use {others}")
     if scope and values.unsupported(api, scope):
-        problems.append(f"{called('scope')}: {values.unsupported(api, scope)}")
+        problems.append(f"{called('API_KEY_SCOPE')}: {values.unsupported(api, scope)}")
     if key["read_only"] and api == "v3":
-        problems.append(f"{called('read_only')}: ChirpStack v3 has no read-only keys")
+        problems.append(f"{called('API_KEY_READ_ONLY')}: ChirpStack v3 has no read-only keys")
     if key["env_scope_id_var"]:
-        name = called("env_scope_id_var")
+        name = called("ENV_SCOPE_ID_VAR")
         if scope and scope.kind == "admin":
-            problems.append(f"{name}: the scope admin has no id; leave it out, or set {called('scope')}")
+            problems.append(f"{name}: the scope admin has no id; leave it out, or set {called('API_KEY_SCOPE')}")
         if not any(key[field] for field in _SHARED):
-            problems.append(f"{name}: it is set in {' or '.join(map(called, _SHARED))}, and there is none")
+            problems.append(
+                f"{name}: it is set in {called('ENV_FILE')} or {called('KUBERNETES_SECRET')}, and there is none"
+            )
         if key["env_scope_id_var"] == key["env_var"]:
-            problems.append(f"{name} and {called('env_var')} name the same variable")
+            problems.append(f"{name} and {called('ENV_VAR')} name the same variable")
     return problems
 
 

@@ -113,7 +113,7 @@ class Creation:
         if found.read_only != self._job.asked.read_only:
             raise ServerRefusal(
                 "the server made a key that is not read-only",
-                "upgrade it to v4.17 or later, or unset API_KEY_READ_ONLY",
+                f"upgrade it to v4.17 or later, or unset {self._job.asked.called('API_KEY_READ_ONLY')}",
             )
 
     def _give_way_to_rivals(self, new: NewKey, listed: list[Key]) -> None:
@@ -127,7 +127,7 @@ class Creation:
             if min(rivals) < new.id or time.monotonic() > deadline:
                 raise TokenError(
                     f"another job made key {min(rivals)} of the same name at the same time",
-                    "give each job an API_KEY_NAME of its own, or let them share one volume",
+                    f"give each job another {self._job.asked.called('API_KEY_NAME')}, or all of them one volume",
                 )
             signals.sleep(0.1)
             listed = self._job.run.server.list_keys(self._scope, self._job.asked.name)

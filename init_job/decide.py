@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from init_job.errors import TokenError
 from init_job.servers.interface import Key
+from init_job.settings import Called, as_variable
 from init_job.values import OnLostToken
 
 _LISTED = 5  # ids in a message
@@ -22,6 +23,8 @@ class Wanted:
     name: str
     read_only: bool = False
     on_lost: OnLostToken = OnLostToken.FAIL
+    called: Called = as_variable
+    """For messages."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def decide(wanted: Wanted, there: There, renew: bool = False) -> UpToDate | Crea
     strangers = [token for token in there.saved if token.works and token.key_id not in there.ids]
     for stranger in strangers:
         if stranger.key_id not in there.made or (there.keys and not there.own):
-            raise somebody_elses(wanted.name, stranger)
+            raise _somebody_elses(wanted, stranger)
     if not there.keys:
         why = [f"the token of key {token.key_id} no longer works: {token.reason}" for token in there.saved]
         return Create("the settings were changed" if strangers else "; ".join(["there is none of that name", *why]))
@@ -123,7 +126,7 @@ def decide(wanted: Wanted, there: There, renew: bool = False) -> UpToDate | Crea
         return _create(what, there.ids, there.own or there.ids)
     if wanted.on_lost is OnLostToken.ADD:
         return _create(what, there.ids, ())
-    raise _lost(wanted.name, there, what)
+    raise _lost(wanted, there, what)
 
 
 def _create(because: str, ids: tuple[str, ...], delete: tuple[str, ...]) -> Create:
@@ -134,7 +137,7 @@ def to_revoke(wanted: Wanted, there: There, every: bool) -> tuple[str, ...]:
     """Ids of the keys to delete: this job's own of the name; with `every` all of the name. Raises TokenError."""
     for token in there.saved:
         if token.works and token.key_id not in {*there.ids, *there.made}:
-            raise somebody_elses(wanted.name, token)
+            raise _somebody_elses(wanted, token)
     if every or not there.ids or there.own:
         return there.ids if every else there.own
     raise TokenError(
@@ -143,27 +146,28 @@ def to_revoke(wanted: Wanted, there: There, every: bool) -> tuple[str, ...]:
     )
 
 
-def somebody_elses(name: str, token: Saved) -> TokenError:
-    key, key_id = token.key, token.key_id
+def _somebody_elses(wanted: Wanted, token: Saved) -> TokenError:
+    key, key_id, called = token.key, token.key_id, wanted.called
     what = f"it is key {key.name!r} in scope {key.scope} (id {key_id}), not" if key else f"its key {key_id} is not"
     return TokenError(
-        f"the token in {token.output} works, but {what} {name!r} in this scope",
-        "it may be somebody else's and is kept: correct API_KEY_NAME or API_KEY_SCOPE, or remove the token",
+        f"the token in {token.output} works, but {what} {wanted.name!r} in this scope",
+        f"it may be somebody else's and is kept: correct {called('API_KEY_NAME')} or {called('API_KEY_SCOPE')}, or "
+        "remove the token",
     )
 
 
-def _lost(name: str, there: There, what: str) -> TokenError:
-    doomed = there.own or there.ids
+def _lost(wanted: Wanted, there: There, what: str) -> TokenError:
+    doomed, called = there.own or there.ids, wanted.called
     if there.own:
         others = "the others stay" if len(there.ids) > len(there.own) else "nothing else is touched"
         which = f"deletes {listed(doomed)}, which this job made ({others})"
     else:
         which = "deletes it" if len(doomed) == 1 else "deletes all of them"
     return TokenError(
-        f"{_which(name, there.ids)}, and {what}",
-        "if another stack or machine uses that key, take another API_KEY_NAME; if its token is in another file, name "
-        f"that file; only if nobody uses it: ON_LOST_TOKEN=replace makes a new key and {which}, ON_LOST_TOKEN=add "
-        "makes one beside it",
+        f"{_which(wanted.name, there.ids)}, and {what}",
+        f"if another stack or machine uses that key, take another {called('API_KEY_NAME')}; if its token is in another "
+        f"file, name that file; only if nobody uses it: {called('ON_LOST_TOKEN', 'replace')} makes a new key and "
+        f"{which}, {called('ON_LOST_TOKEN', 'add')} makes one beside it",
     )
 
 

@@ -4,7 +4,6 @@ No two memories are locked at the same time, so jobs with the same keys in anoth
 circle.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
@@ -12,10 +11,6 @@ from init_job import log
 from init_job.errors import InitJobError, NotReady
 from init_job.job import Job
 from init_job.run import Run
-from init_job.settings import OF_A_KEY
-
-_FIELDS = {variable.name: variable.field for variable in OF_A_KEY}
-_VARIABLE = re.compile(rf"\b({'|'.join(_FIELDS)})\b(?:=(\w+))?")
 
 
 def for_each(run: Run, command: Callable[[Job], str], good: str) -> str:
@@ -36,8 +31,8 @@ def for_each(run: Run, command: Callable[[Job], str], good: str) -> str:
                     done.append(name)
                 except InitJobError as error:
                     log.debug_traceback(error)
-                    log.error("error", _by_field(str(error)))
-                    log.error("hint", f"what to do: {_by_field(error.hint)}")
+                    log.error("error", str(error))
+                    log.error("hint", f"what to do: {error.hint}")
                     failures[name] = error
             if isinstance(failures.get(name), NotReady) and not run.is_reachable():
                 failures |= dict.fromkeys(left, failures[name])
@@ -53,8 +48,3 @@ def for_each(run: Run, command: Callable[[Job], str], good: str) -> str:
 
 def _listed(names: Mapping[str, Collection[str]]) -> str:
     return "; ".join(f"{word}: {', '.join(map(repr, some))}" for word, some in names.items() if some)
-
-
-def _by_field(text: str) -> str:
-    """What says ON_LOST_TOKEN=replace means one key: in the file it is on_lost_token = "replace"."""
-    return _VARIABLE.sub(lambda found: _FIELDS[found[1]] + (f' = "{found[2]}"' if found[2] else ""), text)

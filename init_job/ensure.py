@@ -35,7 +35,7 @@ def _run(job: Job, is_due: Callable[[MadeKey | None], bool]) -> str:
     job.run.log_in()
     scope, there = survey(job, tokens)
     asked = job.asked
-    decision = decide(Wanted(asked.name, asked.read_only, asked.on_lost_token), there, renew)
+    decision = decide(Wanted(asked.name, asked.read_only, asked.on_lost_token, asked.called), there, renew)
     if decision.others:
         ids = listed(decision.others)
         log.warning("more-keys", f"there are more keys {asked.name!r}: {ids}", ids=decision.others)

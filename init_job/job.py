@@ -38,7 +38,7 @@ class Job:
         # First, because it outlives the pod: it is what remembers, and what is written first.
         self.outputs = _secrets(run, asked)
         self.outputs += [
-            Output(form, path, asked.file_mode)
+            Output(form, path, asked.file_mode, asked.called)
             for form, path in (
                 (TokenFile(), asked.token_file),
                 (EnvFile(asked.env_var, asked.env_scope_id_var), asked.env_file),
@@ -145,7 +145,9 @@ def _secrets(run: Run, asked: KeySettings) -> list[Output]:
     from init_job.servers.kubernetes import Named
 
     form = SecretData(asked.env_var, asked.env_scope_id_var)
-    return [Output(form, Secret(run.cluster, Named(*asked.kubernetes_secret.split("/")), form.names))]
+    return [
+        Output(form, Secret(run.cluster, Named(*asked.kubernetes_secret.split("/")), form.names), called=asked.called)
+    ]
 
 
 P = ParamSpec("P")

@@ -8,7 +8,17 @@ from typing import Any
 from init_job import account, contradictions, keys_file, log, names, texts
 from init_job.errors import ConfigurationError
 from init_job.given import Given
-from init_job.settings import FOR_ALL_KEYS, OF_A_KEY, OUTPUTS, VARIABLES, KeySettings, Settings, Variable
+from init_job.settings import (
+    FOR_ALL_KEYS,
+    OF_A_KEY,
+    OUTPUTS,
+    VARIABLES,
+    KeySettings,
+    Settings,
+    Variable,
+    as_field,
+    as_variable,
+)
 
 _OUTPUTS = tuple(variable.name for variable in VARIABLES if variable.field in OUTPUTS)
 _STOOD_IN = (*_OUTPUTS, "ENV_SCOPE_ID_VAR")
@@ -16,7 +26,6 @@ _IMAGE_DEFAULT = "DEFAULT_TOKEN_FILE"
 """The image's own: TOKEN_FILE when neither an output nor KEYS_FILE is named."""
 _LOG = ("LOG_FORMAT", "LOG_LEVEL")
 _NAMES = {name for variable in VARIABLES for name in (variable.name, variable.from_file) if name}
-_CALLED = {variable.field: variable.name for variable in VARIABLES}
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")  # for `servers` to read, in either case
 
 
@@ -34,6 +43,7 @@ def settings(
     """
     given = Given(environ, env_file)
     has_file = "KEYS_FILE" in given.values
+    called = as_field if has_file else as_variable
     if outputs is not None and not has_file:
         given.values = {name: value for name, value in given.values.items() if name not in _STOOD_IN} | dict(outputs)
     elif not has_file and not any(name in given.values for name in _OUTPUTS) and environ.get(_IMAGE_DEFAULT):
@@ -50,13 +60,13 @@ def settings(
     if outputs is None and any(key["kubernetes_secret"] for key in keys.values()):
         try:
             pods_account = account.of_the_pod(environ)
-            keys = {called: _with_namespace(key, pods_account.namespace) for called, key in keys.items()}
+            keys = {which: _with_namespace(key, pods_account.namespace) for which, key in keys.items()}
         except ValueError as error:
-            given.problems.append(f"{'kubernetes_secret' if has_file else 'KUBERNETES_SECRET'}: {error}")
+            given.problems.append(f"{called('KUBERNETES_SECRET')}: {error}")
     given.problems += contradictions.of_the_run(chosen)
-    for called, key in keys.items():
-        found = contradictions.of_a_key(key, str(chosen["api"]), lambda field: field if has_file else _CALLED[field])
-        given.problems += [f"{called}: {problem}" if called else problem for problem in found]
+    for which, key in keys.items():
+        found = contradictions.of_a_key(key, str(chosen["api"]), called)
+        given.problems += [f"{which}: {problem}" if which else problem for problem in found]
     given.problems += contradictions.between_keys(keys)
     given.problems += [
         f"{name} is not UTF-8" for name in environ if name.lower() in _PROXIES and not texts.is_utf8(environ[name])
@@ -71,7 +81,8 @@ def settings(
         )
     _warn(given, chosen, keys)
     of_the_run = {field.name: chosen[field.name] for field in fields(Settings) if field.name in chosen}
-    return Settings(**of_the_run, keys=tuple(KeySettings(**key) for key in keys.values()), account=pods_account)
+    of_the_keys = tuple(KeySettings(**key, called=called) for key in keys.values())
+    return Settings(**of_the_run, keys=of_the_keys, account=pods_account)
 
 
 Keys = Mapping[str, Mapping[str, Any]]

@@ -14,7 +14,7 @@ def revoke(job: Job, every: bool = False) -> str:
     tokens = job.saved_tokens()
     job.run.log_in()
     _, there = survey(job, tokens)
-    doomed = to_revoke(Wanted(job.asked.name), there, every)
+    doomed = to_revoke(Wanted(job.asked.name, called=job.asked.called), there, every)
     # First the server: a token that is left on disk by a crash is dead, and the next run removes it.
     for key_id in doomed:
         job.run.delete_key(key_id)

@@ -2,12 +2,25 @@
 README is checked against."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from init_job import values
 from init_job.account import Account
 from init_job.values import OnLostToken, Scope
+
+Called = Callable[..., str]
+"""A setting of a key, perhaps with a value, as its user would write it."""
+
+
+def as_variable(name: str, value: str = "") -> str:
+    return f"{name}={value}" if value else name
+
+
+def as_field(name: str, value: str = "") -> str:
+    """In KEYS_FILE."""
+    field = next(one.field for one in VARIABLES if one.name == name)
+    return f'{field} = "{value}"' if value else field
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,8 @@ class KeySettings:
     """NAMESPACE/NAME."""
     file_mode: int
     """-1: each output's own default."""
+    called: Called = field(default=as_variable, repr=False, compare=False)
+    """For messages."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pytest
 
 from init_job.tokens import read_claims
 from tests.simulator import Request, Response, Simulator
-from tests.support import PASSWORD, Run, run_job, started_job
+from tests.support import PASSWORD, Run, jwt, run_job, started_job
 
 NAMES = ("alpha", "beta", "gamma")
 
@@ -238,6 +238,19 @@ def test_a_key_that_fails_keeps_no_other_from_being_made(site: Site) -> None:
     swapped = dict(reversed(site.keys.items()))
     site.keys = swapped
     assert site.run().code == 6, "in the file's order"
+
+
+def test_settings_are_called_as_in_the_file_and_what_only_looks_like_one_is_kept(v4_site: Site) -> None:
+    login = jwt({"typ": "user", "sub": "x", "exp": 1})
+    v4_site.keys = {"API_KEY_NAME": {"token_file": "lost"}, "b": {"token_file": "ENV_VAR/b"}, "c": {"json_file": "old"}}
+    (v4_site.folder / "old").write_text(json.dumps({"token": login}))
+    v4_site.server.add_key("API_KEY_NAME")
+    run = v4_site.run()
+    what, hint = lines_of(run, "API_KEY_NAME")
+    assert what.startswith("key 'API_KEY_NAME' exists")
+    assert "take another name;" in hint
+    assert lines_of(run, "b")[0].endswith("there is no folder ENV_VAR")
+    assert lines_of(run, "c")[0].startswith("json_file: old holds a login token")
 
 
 def test_two_keys_that_are_one_on_the_server_are_told_and_neither_is_taken_from_the_other(site: Site) -> None:

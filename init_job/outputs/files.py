@@ -133,9 +133,9 @@ class File(Place):
             came_out = stat.S_IMODE(os.fstat(fd).st_mode)
             if self._is_mode_asked and came_out & ~mode:
                 raise OutputError(
-                    f"FILE_MODE={mode:04o}: {self._path} would get mode {came_out:04o}, because its file system has no "
-                    "other",
-                    "unset FILE_MODE if everybody there may read the token, or use another volume",
+                    f"{self._variable}: {self._path} would get mode {came_out:04o}, not {mode:04o}: its file system "
+                    "has no other",
+                    "ask for no mode if everybody there may read the token, or use another volume",
                 )
         except BaseException:
             paths.close(fd)

@@ -9,6 +9,7 @@ from init_job.outputs.disk import LIMIT
 from init_job.outputs.files import File
 from init_job.outputs.paths import changed
 from init_job.outputs.place import Place, StandardOutput
+from init_job.settings import Called, as_variable
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,12 @@ class Format(ABC):
 class Output:
     """A format at a place: a path, standard output (`-`), or another one."""
 
-    def __init__(self, form: Format, where: str | Place, mode: int = -1) -> None:
+    def __init__(self, form: Format, where: str | Place, mode: int = -1, called: Called = as_variable) -> None:
         self.form = form
+        self._variable = called(form.variable)
         if isinstance(where, str):
-            is_file = where != "-"
-            variable = form.variable
-            where = File(where, variable, form.default_mode, mode, form.part) if is_file else StandardOutput(variable)
+            name = self._variable
+            where = StandardOutput(name) if where == "-" else File(where, name, form.default_mode, mode, form.part)
         self.place = where
         self._seen: str | None = None
         """What stood in the token's place when somebody decided what to do about it."""
@@ -93,7 +94,7 @@ class Output:
         if not self.place.change(lambda content: self._rendered(content, key)):
             return False
         if self.place.is_kept and self._text(self._clean(self.place.read())) != key.token:
-            raise changed(self.form.variable, str(self))
+            raise changed(self._variable, str(self))
         self._seen = key.token
         return True
 
@@ -121,7 +122,7 @@ class Output:
         if self._seen is None:
             self._judged(text)
         elif text not in ("", token, self._seen):
-            raise changed(self.form.variable, str(self))
+            raise changed(self._variable, str(self))
         return content
 
     def _judged(self, text: str) -> str:
@@ -133,7 +134,7 @@ class Output:
         if kind is tokens.Kind.LOGIN:
             log.warning(
                 "login-token",
-                f"{self.form.variable}: {self} holds a login token (it is for the web interface and ends after 24 "
+                f"{self._variable}: {self} holds a login token (it is for the web interface and ends after 24 "
                 "hours), not an API token; it counts as none",
             )
             return ""
@@ -166,4 +167,4 @@ class Output:
         return content
 
     def _foreign(self, reason: str, hint: str = "move it away, or empty it if it is of no use") -> OutputError:
-        return OutputError(f"{self.form.variable}: {self} is not ours to overwrite: {reason}", hint)
+        return OutputError(f"{self._variable}: {self} is not ours to overwrite: {reason}", hint)

@@ -151,8 +151,7 @@ class Secret(Place):
                         raise
                     if self._seen.records.get(self._names[0]) != wanted:
                         raise OutputError(
-                            f"KUBERNETES_SECRET: {self._secret}: its annotation {annotation.NAME} does not "
-                            "stay as it is written",
+                            f"{self._secret}: its annotation {annotation.NAME} does not stay as it is written",
                             "an admission webhook of the cluster changes it: let it pass this Secret",
                         )
                 # Otherwise it is there already: an answer was lost.
@@ -201,7 +200,7 @@ class Secret(Place):
             if now - start > max(patience, STALE):
                 raise NotReady(
                     f"another run has been at work on {self} for all of WAIT_TIMEOUT",
-                    "look at that one's log, or give each job a variable of its own (ENV_VAR)",
+                    "look at that one's log, or give each job a variable of its own",
                 )
             if not is_told:
                 is_told = True

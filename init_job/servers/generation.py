@@ -237,11 +237,11 @@ def only_match(what: str, ref: str, groups: Iterable[Group]) -> str:
     if not ids:
         raise ServerRefusal(
             f"the server has no {what} {ref!r} that this account can see",
-            f"correct API_KEY_SCOPE: the {what}'s exact name (case counts) or its id, as the web interface shows it",
+            f"correct the scope: the {what}'s exact name (case counts) or its id, as the web interface shows it",
         )
     if len(ids) > 1:
         raise ServerRefusal(
             f"the server has {len(ids)} {what}s of the name {ref!r}: {', '.join(sorted(ids))}",
-            f"set API_KEY_SCOPE to one of the ids, for example {what}:{min(ids)}",
+            f"set the scope to one of the ids, for example {what}:{min(ids)}",
         )
     return ids[0]

@@ -17,7 +17,6 @@ from init_job.wait import Patience
 T = TypeVar("T")
 Json = Mapping[str, Any]
 
-_VARIABLE = "KUBERNETES_SECRET"
 _LONGEST_QUOTE = 300  # characters
 
 
@@ -51,6 +50,7 @@ class Cluster:
         """`settings` are for the time limits. Raises ConfigurationError."""
         self._account = account
         self._patience = patience
+        self._variable = settings.keys[0].called("KUBERNETES_SECRET")
         # The other server's: not its address, its certificates and what stands before it.
         own = replace(
             settings, url=account.url, ca_file=account.ca_file, tls_verify=True, health_url="", headers=(),
@@ -60,7 +60,7 @@ class Cluster:
             self._http = Http(own)
         except ConfigurationError as error:
             reason = str(error).partition(": ")[2]
-            raise ConfigurationError(f"{_VARIABLE}: {reason}", "it is the kubelet's to put there") from error
+            raise ConfigurationError(f"{self._variable}: {reason}", "it is the kubelet's to put there") from error
 
     def patiently(self, action: Callable[[], T]) -> T:
         """What it returns, tried again until the run's deadline. Raises OutputError then."""
@@ -84,7 +84,8 @@ class Cluster:
             token = self._account.token()
         except (OSError, ValueError) as error:
             raise OutputError(
-                f"{_VARIABLE}: the service account's token cannot be read: {error}", "is it still mounted into the pod?"
+                f"{self._variable}: the service account's token cannot be read: {error}",
+                "is it still mounted into the pod?",
             ) from error
         log.hide(token)
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
@@ -95,7 +96,7 @@ class Cluster:
             answer = self._http.send(method, path, headers, content, confidential=True)
             return _object(answer, verb, secret, self._account.namespace)
         except Unavailable as error:
-            error.args = (f"{_VARIABLE}: {error}",)
+            error.args = (f"{self._variable}: {error}",)
             error.hint = (
                 "this is the cluster's API server: does a network policy, a mesh's sidecar, or HTTPS_PROXY without "
                 "its address in NO_PROXY keep the pod from it?"
@@ -124,11 +125,11 @@ def _object(answer: Answer, verb: str, secret: Named, own_namespace: str) -> Jso
         raise Unavailable(f"{answer}, which is no Secret")
     if answer.status == 404:
         raise Missing(
-            f"{_VARIABLE}: there is no {secret}",
+            f"there is no {secret}",
             "the job makes none, so that it needs no right to: apply one without data, as examples/kubernetes does",
         )
     raise OutputError(
-        f"{_VARIABLE}: the API server refuses to {verb} {secret}: {answer.status} {said}",
+        f"the API server refuses to {verb} {secret}: {answer.status} {said}",
         _hint(answer.status, said, secret, own_namespace),
     )
 

@@ -91,7 +91,7 @@ class V3(Generation):
     @patiently
     def resolve(self, scope: Scope) -> ResolvedScope:
         if unsupported(self.api, scope):
-            raise ServerRefusal(unsupported(self.api, scope), "correct API_KEY_SCOPE")
+            raise ServerRefusal(unsupported(self.api, scope), "correct the scope")
         if scope.kind == "admin":
             return ResolvedScope("admin")
         path = {"organization": "/api/organizations", "application": "/api/applications"}[scope.kind]
@@ -124,7 +124,7 @@ class V3(Generation):
 
     def create_key(self, scope: ResolvedScope, name: str, read_only: bool) -> NewKey:
         if read_only:
-            raise ServerRefusal("ChirpStack v3 has no read-only keys", "unset API_KEY_READ_ONLY")
+            raise ServerRefusal("ChirpStack v3 has no read-only keys", "ask for a key that is not read-only")
         body = {"apiKey": {"name": name, **_scope_fields(scope)}}
         try:
             answer = self._as_account(lambda session: self._send("POST", _KEYS, body, session))

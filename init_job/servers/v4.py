@@ -103,7 +103,7 @@ class V4(Generation):
     @patiently
     def resolve(self, scope: Scope) -> ResolvedScope:
         if unsupported(self.api, scope):
-            raise ServerRefusal(unsupported(self.api, scope), "correct API_KEY_SCOPE")
+            raise ServerRefusal(unsupported(self.api, scope), "correct the scope")
         if scope.kind == "admin":
             return ResolvedScope("admin")
         if tenant_id := _uuid(scope.ref):
@@ -149,7 +149,7 @@ class V4(Generation):
         if read_only and (self._before_4_8 or _version(self.version) < _READ_ONLY_SINCE):
             raise ServerRefusal(
                 f"ChirpStack {self.version or 'before v4.8'} has no read-only keys: it would make a full one",
-                "upgrade the server to v4.17 or later, or unset API_KEY_READ_ONLY",
+                "upgrade the server to v4.17 or later, or ask for a key that is not read-only",
             )
         key = pb.ApiKey(name=name, is_admin=scope.kind == "admin", tenant_id=scope.id, is_read_only=read_only)
         request = pb.CreateApiKeyRequest(api_key=key)
