@@ -38,15 +38,14 @@ def settings(
 ) -> Settings:
     """The settings from the environment, completed from `env_file` (default: `.env` here, if there is one).
 
-    `outputs` stand in the place of all outputs that are set there. `configure_log` gets LOG_FORMAT and LOG_LEVEL before
-    anything is told. `only` are names: other keys are left out. Raises ConfigurationError with all problems at once.
+    `outputs` stand in the place of all those of the one key that is chosen. `configure_log` gets LOG_FORMAT and
+    LOG_LEVEL before anything is told. `only` are names: other keys are left out. Raises ConfigurationError with all
+    problems at once.
     """
     given = Given(environ, env_file)
     has_file = "KEYS_FILE" in given.values
     called = as_field if has_file else as_variable
-    if outputs is not None and not has_file:
-        given.values = {name: value for name, value in given.values.items() if name not in _STOOD_IN} | dict(outputs)
-    elif not has_file and not any(name in given.values for name in _OUTPUTS) and environ.get(_IMAGE_DEFAULT):
+    if not has_file and not any(name in given.values for name in _OUTPUTS) and environ.get(_IMAGE_DEFAULT):
         given.values["TOKEN_FILE"] = environ[_IMAGE_DEFAULT]
     in_file = [one for one in OF_A_KEY if one.name not in FOR_ALL_KEYS] if has_file else []
     chosen = {one.field: _parsed_or_told(one, given) for one in VARIABLES if one not in in_file}
@@ -55,9 +54,10 @@ def settings(
     for _, value in chosen["headers"]:
         log.hide(value)
         log.hide(value.rpartition(" ")[2])  # without its kind: `Bearer …`
-    keys = _keys_of_the_file(in_file, chosen, given) if has_file else _only_key(chosen, given)
+    stand_ins = {} if outputs is None else _stand_ins(outputs, given)
+    keys = _keys_of_the_file(in_file, chosen, given) if has_file else _only_key(chosen, stand_ins, given)
     pods_account = None
-    if outputs is None and any(key["kubernetes_secret"] for key in keys.values()):
+    if not stand_ins and any(key["kubernetes_secret"] for key in keys.values()):
         try:
             pods_account = account.of_the_pod(environ)
             keys = {which: _with_namespace(key, pods_account.namespace) for which, key in keys.items()}
@@ -72,7 +72,7 @@ def settings(
         f"{name} is not UTF-8" for name in environ if name.lower() in _PROXIES and not texts.is_utf8(environ[name])
     ]
     if not given.problems:
-        keys = _selected(keys, only, outputs if has_file else None, given)
+        keys = _selected(keys, only, stand_ins, given)
     if given.problems:
         count = "is a problem" if len(given.problems) == 1 else f"are {len(given.problems)} problems"
         raise ConfigurationError(
@@ -96,9 +96,9 @@ def _keys_of_the_file(in_file: Sequence[Variable], chosen: Mapping[str, Any], gi
     return keys_file.read(chosen["keys_file"], chosen, given) if chosen["keys_file"] else {}
 
 
-def _only_key(chosen: Mapping[str, Any], given: Given) -> Keys:
+def _only_key(chosen: Mapping[str, Any], stand_ins: Mapping[str, Any], given: Given) -> Keys:
     is_known = given.is_whole and not any(problem.startswith(_OUTPUTS) for problem in given.problems)
-    if is_known and not any(chosen[field] for field in OUTPUTS):
+    if is_known and not stand_ins and not any(chosen[field] for field in OUTPUTS):
         given.problems.append(f"no output: set {', '.join(_OUTPUTS[:-1])} or {_OUTPUTS[-1]}")
     return {"": {one.field: chosen[one.field] for one in OF_A_KEY}}
 
@@ -108,19 +108,23 @@ def _with_namespace(key: Mapping[str, Any], namespace: str) -> Mapping[str, Any]
     return {**key, "kubernetes_secret": f"{namespace}/{secret}"} if secret and "/" not in secret else key
 
 
-def _selected(keys: Keys, only: Sequence[str], outputs: Mapping[str, str] | None, given: Given) -> Keys:
-    """The keys of these names; the only one of them with these outputs."""
+def _stand_ins(outputs: Mapping[str, str], given: Given) -> Mapping[str, Any]:
+    """The fields of these outputs, and those of all others without a value."""
+    named = Given(outputs, os.devnull)
+    fields = {one.field: _parsed_or_told(one, named) for one in OF_A_KEY if one.name in (*outputs, *_STOOD_IN)}
+    given.problems += named.problems
+    given.tidied += named.tidied
+    return fields
+
+
+def _selected(keys: Keys, only: Sequence[str], stand_ins: Mapping[str, Any], given: Given) -> Keys:
+    """The keys of these names; the only one of them with what stands in for its outputs."""
     known = [key["name"] for key in keys.values()]
     given.problems += [f"--key: there is no key {name!r}, but {', '.join(known)}" for name in only if name not in known]
     chosen = {called: key for called, key in keys.items() if not only or key["name"] in only}
-    if outputs is not None:
-        if len(chosen) > 1:
-            given.problems.append("--token-file and --env-file-value: --key NAME says which key's token it is to be")
-        stand_ins = Given(outputs, os.devnull)
-        fields = {one.field: _parsed_or_told(one, stand_ins) for one in OF_A_KEY if one.name in (*outputs, *_STOOD_IN)}
-        given.problems += stand_ins.problems
-        chosen = {called: {**key, **fields} for called, key in chosen.items()}
-    return chosen
+    if stand_ins and len(chosen) > 1:
+        given.problems.append("--token-file and --env-file-value: --key NAME says which key's token it is to be")
+    return {called: {**key, **stand_ins} for called, key in chosen.items()}
 
 
 def log_settings(environ: Mapping[str, str]) -> tuple[str, str]:

@@ -311,6 +311,13 @@ def test_a_token_that_is_named_for_a_check_is_that_of_one_key(file: Path) -> Non
         load(environ, "/dev/null", named)
 
 
+def test_what_is_wrong_with_a_token_that_is_named_for_a_check_is_told_with_the_rest(file: Path) -> None:
+    file.write_text(one("colour = 1"))
+    for environ in ({"KEYS_FILE": str(file)}, {"API_KEY_SCOPE": "x"}):
+        with pytest.raises(ConfigurationError, match=r"2 problems.*TOKEN_FILE: /pasted/ is a folder"):
+            load(environ, "/dev/null", {"TOKEN_FILE": "/pasted/"})
+
+
 def test_variables_of_the_keys_are_no_misspelt_ones(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     loaded(file, key("a", env_file=".env", env_var="API_KEY_NAM"), API_KEY_NAM="x", KEY_FILE="tls.key")
     assert caplog.text == ""
