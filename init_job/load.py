@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from init_job import account, contradictions, keys_file, log, names, texts
+from init_job import account, contradictions, keys_file, log, names, texts, values
 from init_job.errors import ConfigurationError
 from init_job.given import Given
 from init_job.settings import (
@@ -120,6 +120,7 @@ def _stand_ins(outputs: Mapping[str, str], given: Given) -> Mapping[str, Any]:
 def _selected(keys: Keys, only: Sequence[str], stand_ins: Mapping[str, Any], given: Given) -> Keys:
     """The keys of these names; the only one of them with what stands in for its outputs."""
     known = [key["name"] for key in keys.values()]
+    only = [values.with_hostname(name) for name in only]
     given.problems += [f"--key: there is no key {name!r}, but {', '.join(known)}" for name in only if name not in known]
     chosen = {called: key for called, key in keys.items() if not only or key["name"] in only}
     if stand_ins and len(chosen) > 1:

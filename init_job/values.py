@@ -127,13 +127,18 @@ def server_url(text: str) -> str:
 
 def name(text: str) -> str:
     """1 to 100 characters; v3 counts bytes and needs a non-blank one since v3.13.0 (contract §3.6)."""
-    if "{hostname}" in text:
-        import socket
-
-        text = text.replace("{hostname}", socket.gethostname())
+    text = with_hostname(text)
     if not text.strip() or len(text) > 100 or not text.isprintable():
         raise ValueError("must have 1 to 100 printable characters that are not all blank")
     return text
+
+
+def with_hostname(text: str) -> str:
+    if "{hostname}" not in text:
+        return text
+    import socket
+
+    return text.replace("{hostname}", socket.gethostname())
 
 
 _KINDS = {"organisation": "organization", "org": "organization", "app": "application"}

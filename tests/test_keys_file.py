@@ -97,8 +97,9 @@ def test_what_cannot_be_meant_is_taken_off_and_told(file: Path, caplog: pytest.L
 
 def test_a_host_has_a_name_in_the_file_too(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "here")
-    (key,) = loaded(file, '[[key]]\nname = "at-{hostname}"\ntoken_file = "x"')
-    assert key.name == "at-here"
+    content = key("at-{hostname}", token_file="x") + key("b", token_file="y")
+    for name in ("at-{hostname}", "at-here"):
+        assert [key.name for key in loaded(file, content, (name,))] == ["at-here"]
 
 
 def test_the_images_token_file_gives_way(file: Path) -> None:
