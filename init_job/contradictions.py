@@ -49,16 +49,19 @@ def of_a_key(key: Mapping[str, Any], api: str, called: Called) -> list[str]:
     return problems
 
 
-def between_keys(keys: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def between_keys(keys: Mapping[str, Mapping[str, Any]], keys_file: str = "") -> list[str]:
     """The keys by what messages call them; empty for the only one, which the variables describe."""
     problems: list[str] = []
     named: dict[object, str] = {}
     written: dict[object, dict[str, tuple[str, object]]] = {}
+    itself = _file(keys_file) if keys_file else None
     for called, key in keys.items():
         first = named.setdefault((key["name"], key["scope"]), called)
         if first != called and key["name"] and key["scope"]:
             problems.append(f"{called}: {_short(first)} has the same name and scope")
         for place, shown, part, content in _outputs(key):
+            if place == itself:
+                problems.append(f"{called}: {shown} is KEYS_FILE itself")
             there = written.setdefault(place, {})
             rival = next((other for other, its in _rivals(there, part) if its != content), None)
             if rival is not None:

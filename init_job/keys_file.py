@@ -64,6 +64,7 @@ def _key(table: Mapping[str, Any], called: str, defaults: Mapping[str, Any], giv
     given.problems += [f"{called}: {_unknown(field)}" for field in unknown[:_MOST]]
     if table.get("name", "") == "":
         given.problems.append(f"{called}: it has no name")
+        defaults = {**defaults, "name": ""}
     if all(table.get(field, "") == "" for field in OUTPUTS):
         given.problems.append(f"{called}: no output: set {', '.join(OUTPUTS[:-1])} or {OUTPUTS[-1]}")
     chosen = {}

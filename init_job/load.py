@@ -67,7 +67,7 @@ def settings(
     for which, key in keys.items():
         found = contradictions.of_a_key(key, str(chosen["api"]), called)
         given.problems += [f"{which}: {problem}" if which else problem for problem in found]
-    given.problems += contradictions.between_keys(keys)
+    given.problems += contradictions.between_keys(keys, chosen["keys_file"])
     given.problems += [
         f"{name} is not UTF-8" for name in environ if name.lower() in _PROXIES and not texts.is_utf8(environ[name])
     ]

@@ -165,8 +165,11 @@ def mode(text: str) -> int:
 
 
 def output(text: str) -> str:
-    if text.rsplit("/", 1)[-1] in ("", ".", ".."):
+    name = text.rsplit("/", 1)[-1]
+    if name in ("", ".", ".."):
         raise ValueError(f"{text} is a folder, not a file: was a variable expanded to nothing?")
+    if name.startswith(".") and name.endswith(".state"):
+        raise ValueError(f"{text} has a name as the job's own state files have: take another one")
     return text
 
 

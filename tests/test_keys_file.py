@@ -274,6 +274,23 @@ def test_one_output_of_two_keys_is_told_by_whatever_path_it_is_named(
     assert problem.endswith('of this key and of key 1 ("a")')
 
 
+@pytest.mark.parametrize("field", ["token_file", "env_file", "json_file"])
+@pytest.mark.parametrize("path", ["keys.toml", "link", "hard"])
+def test_the_file_itself_is_no_output(field: str, path: str, file: Path, tmp_path: Path) -> None:
+    """A variable in it would be the end of the TOML."""
+    file.touch()
+    (tmp_path / "link").symlink_to(file)
+    (tmp_path / "hard").hardlink_to(file)
+    (problem,) = problems(file, key("a", **{field: f"{tmp_path}/{path}"}))
+    shown = file if path == "link" else tmp_path / path
+    assert problem == f'KEYS_FILE: key 1 ("a"): {shown} is KEYS_FILE itself'
+
+
+def test_keys_without_a_name_have_no_name_in_common(file: Path) -> None:
+    found = problems(file, '[[key]]\ntoken_file = "1"\n[[key]]\ntoken_file = "2"\n' + key("init-job", token_file="3"))
+    assert found == [f"KEYS_FILE: key {number}: it has no name" for number in (1, 2)]
+
+
 def test_two_outputs_of_one_key_are_told_as_well(file: Path) -> None:
     (problem,) = problems(file, one('json_file = "/shared/a"'))
     assert problem == 'KEYS_FILE: key 1 ("a"): /shared/a is named by two outputs'

@@ -140,6 +140,11 @@ def test_what_is_understood(variables: Mapping[str, str], field: str, value: obj
         ({"API_KEY_SCOPE": "$TENANT"}, "$TENANT"),
         ({"TOKEN_FILE": "/shared/"}, "TOKEN_FILE: /shared/ is a folder"),
         ({"ENV_FILE": "."}, "ENV_FILE"),
+        (
+            {"JSON_FILE": "/shared/.token.state"},
+            "JSON_FILE: /shared/.token.state has a name as the job's own state files",
+        ),
+        ({"ENV_FILE": ".app.env.X.state"}, "ENV_FILE: .app.env.X.state has a name"),
         ({"TOKEN_FILE": "~/token"}, "~/"),
         ({"TOKEN_FILE": "/shared/to\x07ken"}, r"\x07"),
         ({"CHIRPSTACK_EMAIL": "ad\nmin"}, r"\n"),
