@@ -87,8 +87,6 @@ class Runner:
     """Starts runs. Ends with the process that has made it."""
 
     def __init__(self) -> None:
-        self.shared: Path | None = None
-        """A folder of this test run, for what its workers need not find out each for itself."""
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(

@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from fcntl import LOCK_EX, flock
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from tests.faults.proxy import Exchange
 from tests.faults.runner import Runner
@@ -193,7 +194,7 @@ def _answer_is_lost(exchange: Exchange) -> None:
 @dataclass(frozen=True)
 class Scenario:
     name: str
-    prepare: Prepare = field(repr=False)
+    prepare: Callable[[Any], None] = field(repr=False)
     has_state: bool = True
 
     def __str__(self) -> str:
@@ -203,6 +204,13 @@ class Scenario:
         self.prepare(world)
         world.proxy.plan(None)
         world.settle()
+
+    @contextmanager
+    def world(self, api: Api, folder: Path, runner: Runner) -> Iterator[World]:
+        """One in the folder, as the run finds it."""
+        with TemporaryDirectory(dir=folder) as own, world(api, Path(own, "world"), runner, World) as one:
+            self.set_up(one)
+            yield one
 
 
 SCENARIOS = [
@@ -250,13 +258,10 @@ class Survey:
         return sum(call in CHANGING for call in self.calls)
 
 
-@cache
-def survey(api: Api, scenario: Scenario, runner: Runner) -> Survey:
-    """Made once for all workers."""
-    if runner.shared is None:
-        return _surveyed(api, scenario, runner)
-    name = re.sub(r"\W+", "-", f"{api} {scenario}")
-    with (runner.shared / f"survey-{name}").open("a+") as file:
+def survey(runner: Runner, folder: Path, api: Api, scenario: Scenario) -> Survey:
+    """Made once for all workers, who share the folder."""
+    name = re.sub(r"\W+", "-", f"{api} {type(scenario).__name__} {scenario}")
+    with (folder / f"survey-{name}").open("a+") as file:
         flock(file, LOCK_EX)
         file.seek(0)
         if not (text := file.read()):
@@ -267,8 +272,7 @@ def survey(api: Api, scenario: Scenario, runner: Runner) -> Survey:
 
 
 def _surveyed(api: Api, scenario: Scenario, runner: Runner) -> Survey:
-    with TemporaryDirectory() as folder, world(api, Path(folder, "world"), runner) as one:
-        scenario.set_up(one)
+    with TemporaryDirectory() as folder, scenario.world(api, Path(folder), runner) as one:
         result = one.run(one.hurt(calls=ALL))
         assert result.code == one.expected.code, result.log
         return Survey(one.proxy.count, tuple(line.partition(":")[0] for line in one.trace()))

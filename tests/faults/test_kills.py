@@ -1,16 +1,16 @@
 """The job is killed, or told to end, at every point that matters, and the next run gets there."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
 import pytest
 
-from tests.faults.conftest import Worlds
+from tests.faults.conftest import Surveys, Worlds
 from tests.faults.ledger import record, require
 from tests.faults.proxy import Exchange
-from tests.faults.runner import Result, Runner
-from tests.faults.scenarios import SCENARIOS, Scenario, survey
+from tests.faults.runner import Result
+from tests.faults.scenarios import SCENARIOS, Scenario
 from tests.faults.sweep import SHARE, each, judge, some_of
 from tests.faults.world import APIS, Api, Handle, World, key_id, pick
 
@@ -26,32 +26,18 @@ ENDS = {"SIGKILL": (SIGKILL,), "SIGTERM or SIGINT": (SIGTERM, SIGINT)}
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("api", APIS)
 def test_a_job_that_is_ended_around_a_request_costs_at_most_one_more_run(
-    api: Api, end: str, moment: str, worlds: Worlds, runner: Runner
+    api: Api, end: str, moment: str, worlds: Worlds, surveys: Surveys
 ) -> None:
     def cases() -> Iterator[tuple[Scenario, int]]:
         for scenario in SCENARIOS:
-            for number in range(1, survey(api, scenario, runner).requests + 1):
+            for number in range(1, surveys(api, scenario).requests + 1):
                 yield scenario, number
 
     def check(case: tuple[Scenario, int]) -> None:
         scenario, number = case
         signum = pick(ENDS[end], api, moment, scenario.name, number)
         handle = Handle()
-
-        def hurt(exchange: Exchange) -> None:
-            if moment != MOMENTS[0]:
-                answer = exchange.forward()
-            if moment == MOMENTS[2]:
-                exchange.send(answer.whole)
-            handle.get().signal(signum)
-            if signum == SIGKILL:
-                handle.get().wait()
-                exchange.hang_up()
-            elif moment == MOMENTS[1]:
-                exchange.send(answer.whole)
-            elif moment == MOMENTS[0]:
-                exchange.pass_on()
-
+        hurt = ending(handle, signum, moment)
         with worlds(api) as world:
             scenario.set_up(world)
             before = set(world.ids())
@@ -69,6 +55,25 @@ def test_a_job_that_is_ended_around_a_request_costs_at_most_one_more_run(
     each(cases(), check, one_of=SHARE)
 
 
+def ending(handle: Handle, signum: Signals, moment: str) -> Callable[[Exchange], None]:
+    """What ends the run at this moment of a request."""
+
+    def hurt(exchange: Exchange) -> None:
+        answer = None if moment == MOMENTS[0] else exchange.forward()
+        if answer and moment == MOMENTS[2]:
+            exchange.send(answer.whole)
+        handle.get().signal(signum)
+        if signum == SIGKILL:
+            handle.get().wait()
+            exchange.hang_up()
+        elif not answer:
+            exchange.pass_on()
+        elif moment == MOMENTS[1]:
+            exchange.send(answer.whole)
+
+    return hurt
+
+
 def expect_no_token_lost(world: World, before: set[str], result: Result) -> None:
     """Termination waits from a create until the token is on disk, in the first output at least."""
     for made in set(world.ids()) - before:
@@ -77,11 +82,11 @@ def expect_no_token_lost(world: World, before: set[str], result: Result) -> None
 
 @pytest.mark.parametrize(("scenario", "end"), some_of(SCENARIOS, list(ENDS)), ids=str)
 def test_a_job_that_is_ended_around_a_change_of_a_file_costs_at_most_one_more_run(
-    scenario: Scenario, end: str, worlds: Worlds, runner: Runner
+    scenario: Scenario, end: str, worlds: Worlds, surveys: Surveys
 ) -> None:
     def cases() -> Iterator[tuple[Api, int, str]]:
         # Files know nothing of the servers: a call is tried with one of them. After a call is before the next one.
-        count = survey("v4", scenario, runner).changes
+        count = surveys("v4", scenario).changes
         for number in range(count):
             yield pick(APIS, scenario.name, end, number), number, "before"
         if count:
@@ -105,11 +110,11 @@ def test_a_job_that_is_ended_around_a_change_of_a_file_costs_at_most_one_more_ru
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_a_job_that_waits_for_an_answer_ends_within_a_second_or_with_the_token_on_disk(
-    scenario: Scenario, worlds: Worlds, runner: Runner
+    scenario: Scenario, worlds: Worlds, surveys: Surveys
 ) -> None:
     def cases() -> Iterator[tuple[Api, int]]:
         for api in APIS:
-            for number in range(1, survey(api, scenario, runner).requests + 1):
+            for number in range(1, surveys(api, scenario).requests + 1):
                 yield api, number
 
     def check(case: tuple[Api, int]) -> None:

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.conftest import Worlds
+from tests.faults.conftest import Surveys, Worlds
 from tests.faults.ledger import require
-from tests.faults.runner import Runner
-from tests.faults.scenarios import SCENARIOS, Scenario, survey
+from tests.faults.scenarios import SCENARIOS, Scenario
 from tests.faults.shim import ALL
 from tests.faults.sweep import SHARE, each, judge, some_of
 from tests.faults.world import APIS, ENV_BEFORE, Api, key_id, pick
@@ -59,10 +58,10 @@ KINDS = (
     ids=str,
 )
 def test_a_file_call_that_fails_leaves_the_old_content_whole_and_no_key_behind(
-    scenario: Scenario, error: str, worlds: Worlds, runner: Runner
+    scenario: Scenario, error: str, worlds: Worlds, surveys: Surveys
 ) -> None:
     def cases() -> Iterator[tuple[Api, int]]:
-        for number, call in enumerate(survey("v4", scenario, runner).calls):
+        for number, call in enumerate(surveys("v4", scenario).calls):
             if call in CALLS[error]:
                 yield pick(APIS, scenario.name, error, number), number
 

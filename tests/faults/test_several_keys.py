@@ -3,27 +3,26 @@ hurt, and one more run gets there, with each key once and each key of others unt
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.faults.conftest import Surveys
 from tests.faults.ledger import record, require
 from tests.faults.proxy import Exchange, Proxy
 from tests.faults.runner import Result, Run, Runner
+from tests.faults.scenarios import Scenario
 from tests.faults.shim import ALL, CHANGING
 from tests.faults.sweep import SHARE, each, judge
-from tests.faults.test_kills import EXIT, MOMENTS, expect_no_token_lost
+from tests.faults.test_kills import EXIT, MOMENTS, ending, expect_no_token_lost
 from tests.faults.test_os_faults import CALLS
 from tests.faults.wire_faults import SLOW, faults
-from tests.faults.world import APIS, FULL, Api, Expected, Handle, World, key_id, pick
+from tests.faults.world import APIS, FULL, Api, Expected, Handle, World, pick, world
 from tests.simulator import ApiKey, Simulator
-from tests.simulator.client import V3, V4
 
 NAMES = ("alpha", "beta", "gamma")
 FEW = 12 * SHARE
@@ -68,9 +67,7 @@ class Several(World):
         return [token for name in names or NAMES for token in found[name]]
 
     def is_ready(self, name: str) -> bool:
-        tokens = set(self.tokens(name))
-        works = len(tokens) == 1 and self.server.token_works(min(tokens))
-        return works and key_id(min(tokens)) in [key.id for key in self.keys(name)]
+        return self.are_one(self.tokens(name), self.keys(name))
 
     def expect_promise_kept(self, result: Result) -> None:
         """Also when the run failed: which keys are ready is what its last lines say."""
@@ -142,85 +139,48 @@ def _one_is_lost(world: Several) -> None:
     world.expected = Expected(code=5)
 
 
-@dataclass(frozen=True)
-class Scenario:
-    name: str
-    prepare: Callable[[Several], None] = field(repr=False)
-
-    def __str__(self) -> str:
-        return self.name
-
+class OfSeveral(Scenario):
     @contextmanager
     def world(self, api: Api, folder: Path, runner: Runner) -> Iterator[Several]:
-        """On a server with nobody else's requests, and everything as the run finds it."""
-        with (
-            TemporaryDirectory(dir=folder) as own,
-            Simulator(api, V3 if api == "v3" else V4) as server,
-            Proxy(server.url) as proxy,
-        ):
-            world = Several(api, Path(own), runner, server, proxy)
-            self.prepare(world)
-            world.proxy.plan(None)
-            world.settle()
-            yield world
+        with TemporaryDirectory(dir=folder) as own, world(api, Path(own, "world"), runner, Several) as one:
+            self.set_up(one)
+            yield one
 
 
 SCENARIOS = (
-    Scenario("first run", _nothing),
-    Scenario("up to date", _made),
-    Scenario("rotation", _rotation),
-    Scenario("revocation", _revocation),
-    Scenario("all tokens dead", _all_dead),
-    Scenario("one key deleted", _one_deleted),
-    Scenario("one key cannot be made", _one_cannot_be_made),
-    Scenario("one key's token is lost", _one_is_lost),
+    OfSeveral("first run", _nothing),
+    OfSeveral("up to date", _made),
+    OfSeveral("rotation", _rotation),
+    OfSeveral("revocation", _revocation),
+    OfSeveral("all tokens dead", _all_dead),
+    OfSeveral("one key deleted", _one_deleted),
+    OfSeveral("one key cannot be made", _one_cannot_be_made),
+    OfSeveral("one key's token is lost", _one_is_lost),
 )
 
 
-@cache
-def survey(api: Api, scenario: Scenario, runner: Runner) -> tuple[int, tuple[str, ...]]:
-    """How many requests there are, and which file calls, when nothing is in the way."""
-    with TemporaryDirectory() as folder, scenario.world(api, Path(folder), runner) as world:
-        result = world.run(world.hurt(calls=ALL))
-        assert result.code == world.expected.code, result.log
-        return world.proxy.count, tuple(line.partition(":")[0] for line in world.trace())
-
-
-def requests(runner: Runner, *case: object) -> Iterator[tuple[Api, Scenario, int]]:
+def requests(surveys: Surveys, *case: object) -> Iterator[tuple[Api, OfSeveral, int]]:
     """Each request of some scenario, another one for each case."""
     for api in APIS:
         scenario = pick(SCENARIOS, api, *case)
-        for number in range(1, survey(api, scenario, runner)[0] + 1):
+        for number in range(1, surveys(api, scenario).requests + 1):
             yield api, scenario, number
 
 
 @pytest.mark.parametrize("signum", [SIGKILL, SIGTERM, SIGINT], ids=lambda signum: signum.name)
 def test_a_run_that_is_ended_around_a_request_costs_at_most_one_more(
-    signum: Signals, runner: Runner, tmp_path: Path
+    signum: Signals, surveys: Surveys, runner: Runner, tmp_path: Path
 ) -> None:
-    def cases() -> Iterator[tuple[Api, Scenario, int, str]]:
+    def cases() -> Iterator[tuple[Api, OfSeveral, int, str]]:
         for moment in MOMENTS:
             for round in range(3):
-                for case in requests(runner, signum, moment, round):
+                for case in requests(surveys, signum, moment, round):
                     yield *case, moment
 
-    def check(case: tuple[Api, Scenario, int, str]) -> None:
+    def check(case: tuple[Api, OfSeveral, int, str]) -> None:
         api, scenario, number, moment = case
         handle = Handle()
-
-        def hurt(exchange: Exchange) -> None:
-            answer = None if moment == MOMENTS[0] else exchange.forward()
-            if answer and moment == MOMENTS[2]:
-                exchange.send(answer.whole)
-            handle.get().signal(signum)
-            if signum == SIGKILL:
-                handle.get().wait()
-                exchange.hang_up()
-            elif moment == MOMENTS[0]:
-                exchange.pass_on()
-            elif answer and moment == MOMENTS[1]:
-                exchange.send(answer.whole)
-
+        hurt = ending(handle, signum, moment)
         with scenario.world(api, tmp_path, runner) as world:
             before = set(world.ids())
             world.proxy.plan(lambda exchange: hurt if exchange.number == number else None)
@@ -236,14 +196,16 @@ def test_a_run_that_is_ended_around_a_request_costs_at_most_one_more(
 
 
 @pytest.mark.parametrize("what", ["before", "error"])
-def test_a_run_that_is_hurt_at_a_file_call_costs_at_most_one_more(what: str, runner: Runner, tmp_path: Path) -> None:
-    def cases() -> Iterator[tuple[Api, Scenario, int, str]]:
+def test_a_run_that_is_hurt_at_a_file_call_costs_at_most_one_more(
+    what: str, surveys: Surveys, runner: Runner, tmp_path: Path
+) -> None:
+    def cases() -> Iterator[tuple[Api, OfSeveral, int, str]]:
         for scenario in SCENARIOS:
-            for number, call in enumerate(survey("v4", scenario, runner)[1]):
+            for number, call in enumerate(surveys("v4", scenario).calls):
                 if what == "error" or call in CHANGING:
                     yield pick(APIS, scenario.name, number, what), scenario, number, call
 
-    def check(case: tuple[Api, Scenario, int, str]) -> None:
+    def check(case: tuple[Api, OfSeveral, int, str]) -> None:
         api, scenario, number, call = case
         signum = pick((SIGKILL, SIGTERM, SIGINT), case)
         error = pick([error for error, calls in CALLS.items() if call in calls], case)
@@ -264,14 +226,16 @@ def test_a_run_that_is_hurt_at_a_file_call_costs_at_most_one_more(what: str, run
 
 
 @pytest.mark.parametrize("api", APIS)
-def test_a_request_that_is_hurt_costs_at_most_one_more_run(api: Api, runner: Runner, tmp_path: Path) -> None:
-    def cases() -> Iterator[tuple[str, Scenario, int]]:
+def test_a_request_that_is_hurt_costs_at_most_one_more_run(
+    api: Api, surveys: Surveys, runner: Runner, tmp_path: Path
+) -> None:
+    def cases() -> Iterator[tuple[str, OfSeveral, int]]:
         for name in faults(api):
             scenario = pick(SCENARIOS, api, name)
-            for number in range(1, survey(api, scenario, runner)[0] + 1):
+            for number in range(1, surveys(api, scenario).requests + 1):
                 yield name, scenario, number
 
-    def check(case: tuple[str, Scenario, int]) -> None:
+    def check(case: tuple[str, OfSeveral, int]) -> None:
         name, scenario, number = case
         patience = pick(("30s", "0"), case)
         with scenario.world(api, tmp_path, runner) as world:

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.conftest import Worlds
+from tests.faults.conftest import Surveys, Worlds
 from tests.faults.proxy import Exchange, Fault
-from tests.faults.runner import Runner
-from tests.faults.scenarios import SCENARIOS, Scenario, survey
+from tests.faults.scenarios import SCENARIOS, Scenario
 from tests.faults.sweep import SHARE, each, judge
 from tests.faults.wire_faults import ACTS_LATE, OF_HTTP, REFUSED_FOR, SLOW, faults, refuse_the_next
 from tests.faults.world import APIS, FULL, Api, World, pick
@@ -35,18 +34,18 @@ def plan(world: World, name: str, number: int, mode: str) -> None:
 Case = tuple[Scenario, int, str]
 
 
-def cases(api: Api, name: str, runner: Runner) -> Iterator[Case]:
+def cases(api: Api, name: str, surveys: Surveys) -> Iterator[Case]:
     """Every request of every scenario; the first run's in each mode, the others' in one, now this and now that. What
     knows nothing of the servers is tried with one of them."""
     modes = list(PATIENCE)
-    other = "v4" if api == "v3" else "v3"
+    other: Api = "v4" if api == "v3" else "v3"
     if name == REFUSED:
         modes.remove("from then on")  # a server that is gone: `wait` has its tests
     for scenario in SCENARIOS:
         if name == ACTS_LATE and not scenario.has_state:
             continue  # known limit: the next run cannot know whose key that is
-        shared = survey(other, scenario, runner).requests if name in (REFUSED, *OF_HTTP) else 0
-        for number in range(1, survey(api, scenario, runner).requests + 1):
+        shared = surveys(other, scenario).requests if name in (REFUSED, *OF_HTTP) else 0
+        for number in range(1, surveys(api, scenario).requests + 1):
             if number <= shared and pick(APIS, scenario.name, name, number) != api:
                 continue
             for mode in modes if scenario.name == "first run" else [pick(modes, api, scenario.name, name, number)]:
@@ -62,7 +61,9 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("api", "name"), FAULTS)
-def test_a_request_that_is_hurt_costs_at_most_one_more_run(api: Api, name: str, worlds: Worlds, runner: Runner) -> None:
+def test_a_request_that_is_hurt_costs_at_most_one_more_run(
+    api: Api, name: str, worlds: Worlds, surveys: Surveys
+) -> None:
     def check(case: Case) -> None:
         scenario, number, mode = case
         with worlds(api) as one:
@@ -75,4 +76,4 @@ def test_a_request_that_is_hurt_costs_at_most_one_more_run(api: Api, name: str, 
             how = "no patience" if PATIENCE[mode] == "0" else "waits"
             judge("wire", name, one, result, codes, f"{how}: exit {result.code}")
 
-    each(cases(api, name, runner), check, one_of=SHARE)
+    each(cases(api, name, surveys), check, one_of=SHARE)
