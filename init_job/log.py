@@ -10,6 +10,7 @@ everywhere.
 import base64
 import json
 import logging
+import os
 import re
 import sys
 import time
@@ -25,6 +26,7 @@ MASK = "***"
 _JWT = re.compile(r"eyJ[\w+/=-]{10,}(?:\.[\w-]*){0,2}")  # or any JSON in base64: a login that comes back
 _secrets: set[str] = set()
 _about = ""
+_on_terminal = False
 _LONGEST = 8192  # characters; what is longer is nobody's secret, and to look for it would take seconds
 
 
@@ -144,8 +146,8 @@ class _Text(logging.Formatter):
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(about)s%(message)s", defaults={"about": ""})
+    def __init__(self, form: str = "%(asctime)s %(levelname)-7s %(about)s%(message)s") -> None:
+        super().__init__(form, defaults={"about": ""})
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
@@ -172,19 +174,32 @@ def _is_own(record: logging.LogRecord) -> bool:
 
 
 def configure(log_format: str, level: str) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if log_format == "json" else _Text())
+    global _on_terminal
+    _on_terminal = log_format == "text" and _is_terminal()
+    if _on_terminal:
+        from init_job.terminal import Terminal  # a run that nobody looks at does not pay for it
+
+        handler: logging.Handler = Terminal(sys.stderr, is_coloured=not os.environ.get("NO_COLOR"))
+        handler.setFormatter(_Text("%(about)s%(message)s"))
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_Json() if log_format == "json" else _Text())
     # Libraries are heard from warnings on.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     _logger.setLevel(level.upper())
 
 
-def _emit(level: int, event: str, message: str, fields: dict[str, Any]) -> None:
+def _is_terminal() -> bool:
+    """Whether a person looks on, at something that can erase a line."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+def _emit(level: int, event: str, message: str, fields: dict[str, Any], **more: bool) -> None:
     if not _logger.isEnabledFor(level):
         return
     # One line a message, whatever a server's text or a name brings along.
     text = "".join(c if c.isprintable() else " " for c in message)
-    extra = {"event": event, "fields": fields}
+    extra = {"event": event, "fields": fields, **more}
     if _about:
         extra |= {"fields": {"key": _about, **fields}, "about": f"{_about}: "}
     _logger.log(level, "%s", text, extra=extra)
@@ -196,6 +211,14 @@ def debug(event: str, message: str, **fields: Any) -> None:
 
 def info(event: str, message: str, **fields: Any) -> None:
     _emit(logging.INFO, event, message, fields)
+
+
+def in_place(event: str, message: str) -> bool:
+    """Shown on a terminal until the next line comes, or something else in place; empty: nothing. False: there is none,
+    and nothing was told."""
+    if _on_terminal:
+        _emit(logging.INFO, event, message, {}, in_place=True)
+    return _on_terminal
 
 
 def warning(event: str, message: str, **fields: Any) -> None:

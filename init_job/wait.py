@@ -32,6 +32,8 @@ class Patience:
         """In a row."""
         self._lasting_since = float("inf")
         self._reasons: set[str] = set()
+        self._told = ""
+        """The last of them that was told."""
         self._reported = self._start
 
     @property
@@ -62,6 +64,7 @@ class Patience:
                 error.hint or "look at the server's own log, and raise WAIT_TIMEOUT if it only needs more time",
             ) from error
         self._troubles, self._lasting_since = 0, float("inf")
+        log.in_place("waiting", "")  # what comes next may be a token on standard output
         return result
 
     def _count(self, attempt: "tenacity.RetryCallState") -> None:
@@ -75,16 +78,18 @@ class Patience:
         return max(0.0, min(seconds, self.left))
 
     def _report(self, attempt: "tenacity.RetryCallState") -> None:
-        """Each new reason once, and a sign of life every ten seconds."""
+        """Each new reason once, and a sign of life: every ten seconds, or on a terminal one line that counts down."""
         error = _reason(attempt)
         reason = str(error)
         now = time.monotonic()
-        if reason in self._reasons and now - self._reported < _REPORT_EVERY:
-            return
+        passed, left = now - self._start, max(0.0, self.left)
+        if reason in self._reasons:
+            again = "" if reason == self._told else f": {reason}"
+            if log.in_place("waiting", f"waiting: {left:.0f} s left{again}") or now - self._reported < _REPORT_EVERY:
+                return
         hint = f"; {error.hint}" if error.hint and reason not in self._reasons else ""
         self._reasons.add(reason)
-        self._reported = now
-        passed, left = now - self._start, max(0.0, self.left)
+        self._told, self._reported = reason, now
         log.info("waiting", f"waiting: {reason} ({passed:.0f} s passed, {left:.0f} s left){hint}", reason=reason)
 
 

@@ -21,7 +21,8 @@ def main() -> int:
         folder = _FOLDER / api
         shutil.rmtree(folder, ignore_errors=True)
         with simulator(api, version) as url:
-            environment = {"PATH": os.environ["PATH"], "CHIRPSTACK_PASSWORD": "admin"}
+            kept = {name: os.environ[name] for name in ("PATH", "TERM", "NO_COLOR") if name in os.environ}
+            environment = {**kept, "CHIRPSTACK_PASSWORD": "admin"}
             if code := run_twice(url, environment, folder):
                 return code
     return 0
