@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PLOTS := $(VENV)/.plots
 
 .DEFAULT_GOAL := help
 
@@ -29,8 +30,12 @@ format: $(READY) ## let ruff format and mend what it can
 reliability: $(READY) ## the fault sweeps whole, and docs/reliability.md written anew
 	$(BIN)/python -m tests.faults.report
 
-bench: $(READY) ## measure, and write docs/performance.md; real servers: CHIRPSTACK_TEST_V3_URL, CHIRPSTACK_TEST_V4_URL
+bench: $(PLOTS) ## measure, and write docs/performance.md; real servers: CHIRPSTACK_TEST_V3_URL, CHIRPSTACK_TEST_V4_URL
 	@if docker info >/dev/null 2>&1; then $(MAKE) bench-containers; else $(BIN)/python -m bench; fi
+
+pictures: $(PLOTS) ## draw docs/pictures: `make run` on a terminal, and the figures in docs/performance.md
+	$(BIN)/python -m tests.picture
+	$(BIN)/python -m bench.plots
 
 proto: $(READY) ## generate the v4 messages from init_job/servers/chirpstack.proto
 	$(BIN)/python -m grpc_tools.protoc -Iinit_job/servers --python_out=init_job/servers --pyi_out=init_job/servers \
@@ -40,6 +45,8 @@ lock: $(READY) ## pin every dependency anew, with hashes
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --upgrade pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --upgrade pyproject.toml --group dev \
 		-c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --upgrade --group plots \
+		-c requirements-dev.lock -o requirements-plots.lock
 
 setup: $(READY) ## make the virtual environment that the other targets use
 
@@ -49,6 +56,10 @@ $(READY): requirements-dev.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
+$(PLOTS): $(READY) requirements-plots.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-plots.lock
+	@touch $@
+
 include container.mk
 
-.PHONY: help run test test-all reliability bench lint format proto lock setup
+.PHONY: help run test test-all reliability bench pictures lint format proto lock setup

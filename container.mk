@@ -34,7 +34,7 @@ lint-container: $(READY) ## the workflows and what else describes containers; ne
 	$(ACTIONLINT) .github/workflows/*.yml examples/github-actions.yml
 	$(BIN)/zizmor --offline --quiet .github examples/github-actions.yml
 
-bench-containers: $(READY) image engine
+bench-containers: $(PLOTS) image engine
 	$(BUILD) --tag $(CURL_IMAGE) --file bench/curl_jq.Dockerfile bench
 	IMAGE=$(IMAGE) CURL_IMAGE=$(CURL_IMAGE) PYTHON_IMAGE=$(PYTHON_IMAGE) $(BIN)/python -m bench
 

@@ -1,5 +1,6 @@
 """`python -m bench`: measures, prints, and writes docs/performance.md. About ten minutes; the machine should be idle.
 `python -m bench readiness`: measures and prints one section only; without a name of one it tells the names.
+`python -m bench.plots`: draws what the document says.
 
 CHIRPSTACK_TEST_V3_URL, CHIRPSTACK_TEST_V4_URL   real servers (admin/admin), for the comparisons that need one
 KUBECONFIG                                       a cluster, for a run whose token is in a Secret
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench import cluster, image, imports, job, readiness, scale, startup, suite
+from bench import cluster, image, imports, job, plots, readiness, scale, startup, suite
 from bench.measure import Failed
 from bench.report import Section, table
 
@@ -85,6 +86,7 @@ def main(names: list[str]) -> None:
     parts = [_INTRODUCTION.format(machine=machine), f"## Targets\n\n{targets}\n", _REMARKS, *map(_text, sections)]
     _DOCUMENT.parent.mkdir(exist_ok=True)
     _DOCUMENT.write_text("\n".join(parts))
+    plots.draw()
 
 
 def _measured(measure: Callable[[], Section]) -> Section:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from bench import job
 from bench.measure import BARE, Failed, spread
-from bench.report import Section, table
+from bench.report import Section, picture, table
 from tests.simulator import Simulator
 
 _RUNS = 50
@@ -49,6 +49,7 @@ def from_ready_to_token(package: Path) -> Section:
         section.limit(f"readiness to token on {api}: median", 150, median(late), " ms")
         section.limit(f"the same: worst of {_RUNS}", 300, max(late), " ms")
         section.limit(f"processor time while waiting for {api}", 3, share, " % of a core")
+    section.parts.append(picture("readiness", "From readiness to the token: the middle half, the median and the worst"))
     header = ("simulated server", "median, ms", "middle half", "worst, ms", "processor time of the wait, % of a core")
     section.parts.append(
         f"{_RUNS} servers of each generation that become ready 1 to {_LONGEST:.0f} s after the job has started, "

@@ -41,3 +41,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join([line(header), line(rule), *(line(row) for row in rows)])
+
+
+def picture(name: str, alt: str) -> str:
+    """Of docs/pictures, as bench/plots.py draws it for a light page and a dark one."""
+    dark = f'<source media="(prefers-color-scheme: dark)" srcset="pictures/{name}-dark.svg">'
+    return f'<picture>{dark}<img src="pictures/{name}-light.svg" alt="{alt}"></picture>'

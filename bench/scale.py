@@ -7,7 +7,7 @@ from statistics import median
 
 from bench import job
 from bench.measure import Program, in_turns
-from bench.report import Section, table
+from bench.report import Section, picture, table
 from tests.simulator import Request, Response, Simulator
 
 _SIZES = (10, 10_000, 100_000)
@@ -33,6 +33,7 @@ class _Clock:
 
 def many_keys(package: Path) -> Section:
     section = Section("Many keys on the server")
+    section.parts.append(picture("keys", "Lines: the time and the memory of a first run against the number of keys"))
     rows = []
     for api, version in job.SIMULATED.items():
         for size in _SIZES:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench import job
 from bench.measure import Failed, Program, Results, in_turns, spread
-from bench.report import Section, table
+from bench.report import Section, picture, table
 
 _REQUESTS = 'python -c "import requests"'
 _IMPORTS = 'python -c "import requests, tenacity, dotenv"'
@@ -53,6 +53,7 @@ def nothing_to_do(package: Path, servers: list[job.Server]) -> Section:
 
 def first_run(package: Path, servers: list[job.Server]) -> Section:
     section = Section("A first run")
+    section.parts.append(picture("startup", "Bars: how long a first run takes, and a run with nothing to do"))
     programs = _bare_imports()
     for server in servers:
         programs += job.programs(server, partial(job.first_run, package, server))
