@@ -29,3 +29,14 @@ def test_a_picture_is_small_and_loads_nothing(picture: Path) -> None:
     text = picture.read_text()
     assert len(text.encode()) < 30_000
     assert re.findall(r"""(?:href|src)=["'](?!#)|url\((?!#)|@import|@font-face|<script""", text) == []
+
+
+def test_no_line_of_a_drawing_is_ended_by_a_semicolon() -> None:
+    """Mermaid takes it for the end of a statement, and then nothing is drawn."""
+    drawings = [
+        drawing
+        for document in ROOT.glob("docs/*.md")
+        for drawing in re.findall(r"```mermaid\n(.*?)```", document.read_text(), re.DOTALL)
+    ]
+    assert len(drawings) >= 2
+    assert [drawing for drawing in drawings if ";" in drawing] == []
