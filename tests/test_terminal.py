@@ -15,7 +15,7 @@ import pytest
 
 from init_job import log
 from init_job.errors import NotThere
-from init_job.terminal import fitting
+from init_job.terminal import Terminal, fitting
 from init_job.wait import Patience
 from tests.screen import Screen
 from tests.simulator import Simulator
@@ -185,6 +185,16 @@ def test_what_is_shown_in_place_is_told_at_its_level_only(show: Show) -> None:
         log.in_place("waiting", "29 s left")
 
     assert show(tell).sent == b""
+
+
+def test_a_window_that_is_closed_is_no_reason_to_end() -> None:
+    master, other_end = os.openpty()
+    stream = os.fdopen(other_end, "w")
+    handler = Terminal(stream, is_coloured=True)
+    os.close(master)
+    handler.handle(logging.makeLogRecord({"msg": "what nobody reads", "levelno": logging.WARNING}))
+    with pytest.raises(OSError, match="Input/output error"):
+        stream.close()
 
 
 def test_where_the_terminal_does_not_say_its_width_it_is_80(show: Show) -> None:
