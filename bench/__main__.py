@@ -24,7 +24,7 @@ _INTRODUCTION = """# Performance
 
 How long the job takes, how much memory it needs, and how both grow. Written by `make bench`; every figure is from one
 run of it. Times depend on the machine, so what counts are the ratios: the programs take turns, and each is measured
-from before its process starts until after it has ended.
+from before its process starts until after it has ended. The pictures are drawn from the tables under them.
 
 The machine: {machine}.
 
