@@ -32,7 +32,7 @@ test-official: $(READY) image ## end to end against the official image of CHIRPS
 lint-container: $(READY) ## the workflows and what else describes containers; needs Go and Docker Compose, no engine
 	$(CONTAINER_PYTEST) tests/container/test_files.py
 	$(ACTIONLINT) .github/workflows/*.yml examples/github-actions.yml
-	$(BIN)/zizmor --offline --quiet .github examples/github-actions.yml
+	$(BIN)/zizmor --offline --quiet .github action.yml examples/github-actions.yml
 
 bench-containers: $(PLOTS) image engine
 	$(BUILD) --tag $(CURL_IMAGE) --file bench/curl_jq.Dockerfile bench
