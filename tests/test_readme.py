@@ -18,9 +18,11 @@ README = ROOT / "README.md"
 SCHEMA = ROOT / "docs" / "keys.schema.json"
 
 
-def settings_table() -> str:
+def settings_table(*names: str) -> str:
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for variable in VARIABLES:
+        if names and variable.name not in names:
+            continue
         default = f"`{variable.default}`" if variable.default else ""
         rows.append(f"| `{variable.name}` | {default} | {variable.meaning} |")
     return "\n".join(rows)
@@ -30,7 +32,18 @@ def exit_codes_table() -> str:
     return "\n".join(["| code | meaning |", "|---|---|", *(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES)])
 
 
-TABLES = {"settings": settings_table, "exit codes": exit_codes_table}
+def most_settings_table() -> str:
+    return settings_table(
+        "CHIRPSTACK_URL", "CHIRPSTACK_PASSWORD", "CHIRPSTACK_INITIAL_PASSWORD", "API_KEY_NAME", "API_KEY_SCOPE",
+        "API_KEY_READ_ONLY", "ON_LOST_TOKEN", "TOKEN_FILE", "ENV_FILE",
+    )  # fmt: skip
+
+
+TABLES = {
+    "exit codes": (README, exit_codes_table),
+    "most settings": (README, most_settings_table),
+    "settings": (ROOT / "docs" / "settings.md", settings_table),
+}
 
 
 def schema() -> str:
@@ -71,12 +84,12 @@ def schema() -> str:
 def with_table(text: str, name: str) -> str:
     pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     assert pattern.search(text)
-    return pattern.sub(lambda match: f"{match[1]}{TABLES[name]()}\n{match[2]}", text)
+    return pattern.sub(lambda match: f"{match[1]}{TABLES[name][1]()}\n{match[2]}", text)
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_the_tables_are_the_codes(name: str) -> None:
-    text = README.read_text()
+    text = TABLES[name][0].read_text()
     assert with_table(text, name) == text, "run: python -m tests.test_readme"
 
 
@@ -90,12 +103,6 @@ def test_the_commands_are_the_codes() -> None:
         assert f"| `{command}` | {meaning} |" in text
 
 
-def test_the_example_of_a_dotenv_file_lists_every_variable() -> None:
-    text = (ROOT / ".env.example").read_text()
-    for variable in VARIABLES:
-        assert re.search(rf"^#? ?{variable.name}=", text, re.MULTILINE), variable.name
-
-
 def test_every_log_event_is_documented_and_no_other() -> None:
     documented = set(re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs" / "logs.md").read_text(), re.MULTILINE))
     source = "\n".join(path.read_text() for path in (ROOT / "init_job").rglob("*.py"))
@@ -104,15 +111,40 @@ def test_every_log_event_is_documented_and_no_other() -> None:
     assert [event for event in documented if f'"{event}"' not in source] == []
 
 
-@pytest.mark.parametrize("document", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda path: path.name)
-def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-        assert (document.parent / target).exists(), target
+DOCUMENTS = [path for pattern in ("*.md", "[!.]*/*.md", "[!.]*/*/*.md") for path in sorted(ROOT.glob(pattern))]
+
+
+def anchors(document: Path) -> set[str]:
+    """What GitHub makes of the headings: https://github.com/gjtorikian/html-pipeline, TableOfContentsFilter."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", re.sub(r"\]\(.*?\)", "", heading)).lower().replace(" ", "-") for heading in headings
+    }
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_to_a_file_or_a_heading_leads_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if re.match(r"\w+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = document.parent / path if path else document
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+def test_the_map_names_every_document() -> None:
+    text = (ROOT / "docs" / "README.md").read_text()
+    documents = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert documents == set(re.findall(r"\]\(([\w-]+\.md)\)", text))
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) < 200
 
 
 if __name__ == "__main__":
-    content = README.read_text()
-    for table in TABLES:
-        content = with_table(content, table)
-    README.write_text(content)
+    for table, (document, _) in TABLES.items():
+        document.write_text(with_table(document.read_text(), table))
     SCHEMA.write_text(schema())

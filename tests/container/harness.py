@@ -46,7 +46,7 @@ class Project:
         self.folder = folder
         self.name = new_name()
         self.environment = {"IMAGE": IMAGE, "SIMULATOR_IMAGE": SIMULATOR_IMAGE}
-        self._files = [part for file in files for part in ("--file", file)]
+        self.files = files
 
     def __enter__(self) -> "Project":
         return self
@@ -58,7 +58,8 @@ class Project:
 
     def compose(self, *arguments: str, fails: bool = False) -> Done:
         environment = {**os.environ, **self.environment}
-        command = ("docker", "compose", "--project-name", self.name, *self._files, *arguments)
+        files = [part for file in self.files for part in ("--file", file)]
+        command = ("docker", "compose", "--project-name", self.name, *files, *arguments)
         return call(*command, fails=fails, cwd=self.folder, env=environment)
 
     def up(self, *services: str, fails: bool = False) -> Done:
@@ -102,9 +103,9 @@ class Project:
         """Of the server, from here."""
         return "http://" + self.compose("port", "chirpstack", "8080").stdout.strip()
 
-    def key_names(self) -> list[str]:
+    def key_names(self, password: str = "admin") -> list[str]:
         """Of the admin keys on the simulated v4 server."""
-        login = api.LoginRequest(email="admin", password="admin")
+        login = api.LoginRequest(email="admin", password=password)
         session = api.LoginResponse.FromString(self._ask("Login", login))
         keys = api.ListApiKeysRequest(limit=100, is_admin=True)
         answer = api.ListApiKeysResponse.FromString(self._ask("ListApiKeys", keys, session.jwt))

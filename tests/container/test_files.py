@@ -10,8 +10,8 @@ from init_job.settings import VARIABLES
 from tests.container.harness import IMAGE, ROOT, call
 
 EXAMPLE = ROOT / "docker-compose.example.yml"
-CONFINED = ["chirpstack-docker-v4.yml", "chirpstack-docker-v3.yml", "secrets.yml", "env-file.yml"]
-DROP_INS = [*CONFINED, "several-keys.yml"]
+OVERRIDES = ["chirpstack-docker-v4.yml", "chirpstack-docker-v3.yml"]
+ADD_ONS = ["secrets.yml", "env-file.yml", "several-keys.yml"]
 SETTINGS = {
     "POSTGRES_PASSWORD": "a",
     "CHIRPSTACK_API_SECRET": "b",
@@ -25,6 +25,11 @@ def config(*files: str, **environment: str) -> str:
     environment |= {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     options = [part for file in files for part in ("--file", file)]
     return call("docker", "compose", *options, "config", cwd=ROOT / "examples", env=environment).stdout
+
+
+def handed_on(file: Path) -> set[str]:
+    """Variables that the service gets as Compose has them."""
+    return set(re.findall(r"^ +- ([A-Z_]+)$", file.read_text(), re.MULTILINE))
 
 
 def env_example() -> dict[str, tuple[str, str]]:
@@ -45,12 +50,23 @@ def test_the_compose_files_are_valid(files: list[str]) -> None:
     assert IMAGE in config(*files, INIT_JOB_IMAGE=IMAGE, **SETTINGS)
 
 
-@pytest.mark.parametrize("file", DROP_INS)
-def test_a_drop_in_service_is_valid_beside_the_official_file(file: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("add_ons", [[], *([one] for one in ADD_ONS), ADD_ONS], ids=" ".join)
+@pytest.mark.parametrize("file", OVERRIDES)
+def test_an_override_is_valid_over_the_official_file_and_under_its_add_ons(
+    file: str, add_ons: list[str], tmp_path: Path
+) -> None:
     official = tmp_path / "docker-compose.yml"
     server = "chirpstack-application-server" if "v3" in file else "chirpstack"
     official.write_text(f"services: {{{server}: {{image: x}}}}")
-    assert IMAGE in config(str(official), file, INIT_JOB_IMAGE=IMAGE)
+    assert IMAGE in config(str(official), file, *add_ons, INIT_JOB_IMAGE=IMAGE)
+
+
+@pytest.mark.parametrize("file", OVERRIDES)
+def test_an_override_hands_on_what_may_be_set_without_a_file_or_another_output(file: str) -> None:
+    elsewhere = {"CHIRPSTACK_URL", "CHIRPSTACK_API", "CHIRPSTACK_PASSWORD", "CHIRPSTACK_TLS_VERIFY", "HEALTH_URL",
+                 "KUBERNETES_SECRET", "ENV_VAR", "ENV_SCOPE_ID_VAR"}  # fmt: skip
+    names = {variable.name for variable in VARIABLES if not variable.name.endswith("_FILE")}
+    assert handed_on(ROOT / "examples" / file) == names - elsewhere
 
 
 def test_the_swarm_stack_is_valid() -> None:
@@ -65,21 +81,22 @@ def test_the_example_asks_for_each_password_instead_of_inventing_one(name: str) 
         config(str(EXAMPLE), **settings)
 
 
-def test_env_example_lists_every_variable_of_the_example_and_of_the_job_with_its_meaning() -> None:
-    text = EXAMPLE.read_text()
-    interpolated = set(re.findall(r"(?<!\$)\$\{(\w+)", text))
-    handed_on = set(re.findall(r"^ +- ([A-Z_]+)$", text, re.MULTILINE))
-    assert env_example().keys() == interpolated | handed_on | {variable.name for variable in VARIABLES}
+def test_env_example_lists_what_the_example_reads_with_its_meaning_and_nothing_else() -> None:
+    interpolated = set(re.findall(r"(?<!\$)\$\{(\w+)", EXAMPLE.read_text()))
+    assert env_example().keys() == interpolated | handed_on(EXAMPLE)
     assert [name for name, (_, comment) in env_example().items() if not comment] == []
 
 
 def test_env_example_tells_the_defaults_of_the_job_and_no_password() -> None:
+    defaults = {variable.name: variable.default for variable in VARIABLES}
     values = {name: value for name, (value, _) in env_example().items()}
-    assert {variable.name: variable.default for variable in VARIABLES}.items() <= values.items()
+    assert {name: value for name, value in values.items() if value != defaults.get(name, "")} == {
+        "CHIRPSTACK_PORT": "8080", "INIT_JOB_IMAGE": "chirpstack-init-job"
+    }  # fmt: skip
     assert values["POSTGRES_PASSWORD"] == values["CHIRPSTACK_API_SECRET"] == values["CHIRPSTACK_PASSWORD"] == ""
 
 
-@pytest.mark.parametrize("file", [EXAMPLE.name, *(f"examples/{name}" for name in [*CONFINED, "ci.yml"])])
+@pytest.mark.parametrize("file", [EXAMPLE.name, *(f"examples/{name}" for name in [*OVERRIDES, "ci.yml"])])
 def test_the_job_is_confined_wherever_it_is_shown(file: str) -> None:
     text = (ROOT / file).read_text()
     for line in ("read_only: true", "cap_drop: [ALL]", 'security_opt: ["no-new-privileges:true"]'):
