@@ -34,8 +34,8 @@ def exit_codes_table() -> str:
 
 def most_settings_table() -> str:
     return settings_table(
-        "CHIRPSTACK_URL", "CHIRPSTACK_PASSWORD", "CHIRPSTACK_INITIAL_PASSWORD", "API_KEY_NAME", "API_KEY_SCOPE",
-        "API_KEY_READ_ONLY", "ON_LOST_TOKEN", "TOKEN_FILE", "ENV_FILE",
+        "CHIRPSTACK_URL", "CHIRPSTACK_EMAIL", "CHIRPSTACK_PASSWORD", "CHIRPSTACK_INITIAL_PASSWORD", "API_KEY_NAME",
+        "API_KEY_SCOPE", "API_KEY_READ_ONLY", "ON_LOST_TOKEN", "TOKEN_FILE", "ENV_FILE",
     )  # fmt: skip
 
 
