@@ -1,5 +1,5 @@
 """What may be asked for. VARIABLES is the one table of it: it is what is parsed, what `--help` prints and what the
-README is checked against."""
+documents are checked against."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields

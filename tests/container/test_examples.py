@@ -174,12 +174,6 @@ def test_what_to_call_when_works_the_first_time_and_the_second(tmp_path: Path, c
         assert project.key_names("long-enough") == ["init-job"]
 
 
-def test_what_ends_when_any_container_ends_is_ended_by_the_job(tmp_path: Path) -> None:
-    with example(tmp_path) as project:
-        project.compose("up", "--abort-on-container-exit")
-        assert project.container("chirpstack")["State"]["Status"] == "exited"
-
-
 def test_a_server_on_the_host_has_a_name_in_the_container(tmp_path: Path) -> None:
     gateway = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
     server = {"image": SIMULATOR_IMAGE, "command": ["--api", "v4"], "ports": [f"{gateway}::8080"]}
@@ -343,6 +337,8 @@ def test_the_cloud_init_example_starts_the_job_with_the_command_of_its_unit(serv
         file.write("ON_LOST_TOKEN=replace\n")
     call(*shlex.split(replaced))
     assert server.key_names() == ["init-machine-1"]
+    call(*shlex.split(replaced), "revoke")
+    assert server.key_names() == []
 
 
 def test_docker_takes_quotes_in_an_env_file_for_a_part_of_the_value(server: Project, tmp_path: Path) -> None:

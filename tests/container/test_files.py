@@ -69,6 +69,14 @@ def test_an_override_hands_on_what_may_be_set_without_a_file_or_another_output(f
     assert handed_on(ROOT / "examples" / file) == names - elsewhere
 
 
+@pytest.mark.parametrize("file", sorted(path.name for path in (ROOT / "examples").glob("*.y*ml")))
+def test_the_image_of_an_example_is_the_users_choice(file: str) -> None:
+    text = (ROOT / "examples" / file).read_text()
+    runs_the_job = file not in ("tls.yml", *ADD_ONS)
+    assert ("INIT_JOB_IMAGE" in text) is runs_the_job
+    assert not re.search(r"image: chirpstack-init-job|no-new-privileges chirpstack-init-job", text)
+
+
 def test_the_swarm_stack_is_valid() -> None:
     stack = "examples/swarm/stack.yml"
     assert "on-failure" in call("docker", "stack", "config", "--compose-file", stack, cwd=ROOT).stdout
