@@ -63,6 +63,13 @@ def official(folder: Path, api: str, *add_ons: str, **environment: str) -> Proje
     return made
 
 
+def secret(folder: Path) -> None:
+    """The password as `secrets.yml` says to keep it."""
+    (folder / "secrets").mkdir(mode=0o700)
+    (folder / "secrets/chirpstack_password").write_text("admin")
+    (folder / "secrets/chirpstack_password").chmod(0o644)
+
+
 @pytest.fixture(scope="session")
 def nginx() -> str:
     """The image that the TLS example names; where it cannot be had, a stand-in."""
@@ -192,9 +199,7 @@ def test_a_server_on_the_host_has_a_name_in_the_container(tmp_path: Path) -> Non
 def test_the_examples_work_over_the_official_file_and_over_each_other(
     tmp_path: Path, api: str, add_ons: tuple[str, ...]
 ) -> None:
-    (tmp_path / "secrets").mkdir(mode=0o700)
-    (tmp_path / "secrets/chirpstack_password").write_text("admin")
-    (tmp_path / "secrets/chirpstack_password").chmod(0o644)
+    secret(tmp_path)
     user = {"JOB_UID": str(os.getuid()), "JOB_GID": str(os.getgid())} if "env-file.yml" in add_ons else {}
     with official(tmp_path, api, *add_ons, **user) as project:
         for word in ("created key", "up to date"):
@@ -264,7 +269,8 @@ def test_the_ci_example_prints_the_token_and_nothing_else(tmp_path: Path) -> Non
 
 
 def test_the_example_with_several_keys_writes_each_where_its_service_reads_it(tmp_path: Path) -> None:
-    with official(tmp_path, "v4", "several-keys.yml") as project:
+    secret(tmp_path)
+    with official(tmp_path, "v4", "secrets.yml", "several-keys.yml") as project:
         project.start_server()
         for word in ("created key", "up to date"):
             project.up("--force-recreate", "--no-deps", "chirpstack-init")
