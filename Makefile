@@ -6,6 +6,9 @@ PLOTS := $(VENV)/.plots
 
 .DEFAULT_GOAL := help
 
+# Where it is set, the tests compile themselves and the program anew each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
