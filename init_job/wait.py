@@ -45,6 +45,7 @@ class Patience:
         """The function's result. Raises NotReady with the last reason when the deadline has passed; Terminated."""
         import tenacity  # a run with nothing to do asks once, and does not pay for the import
 
+        before = self._tries
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Unavailable),
             stop=lambda attempt: self.left <= 0 or time.monotonic() > self._lasting_since + _LASTING,
@@ -63,7 +64,9 @@ class Patience:
                 f"the server was not ready within {waited:g} s ({tries}): {error}",
                 error.hint or "look at the server's own log, and raise WAIT_TIMEOUT if it only needs more time",
             ) from error
-        self._troubles, self._lasting_since = 0, float("inf")
+        # A call within another one says nothing of that one's trouble when it has had none.
+        if self._tries > before:
+            self._troubles, self._lasting_since = 0, float("inf")
         log.in_place("waiting", "")  # what comes next may be a token on standard output
         return result
 

@@ -81,6 +81,22 @@ def test_what_does_not_pass_by_waiting_is_given_up_early(monkeypatch: pytest.Mon
     assert 0.2 <= time.monotonic() - begun < 50
 
 
+def test_a_call_within_a_call_that_has_no_trouble_says_nothing_of_the_outer_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a server is looked for: each answer has come, and what it says is the trouble."""
+    monkeypatch.setattr(wait, "_LASTING", 1.0)
+    patience, calls = Patience(5), []
+
+    def call() -> None:
+        calls.append(patience.call(time.monotonic))
+        raise Gate("a redirect")
+
+    with pytest.raises(NotReady, match=r"not ready within [12] s"):
+        patience.call(call)
+    assert calls[-1] - calls[-2] > calls[1] - calls[0]
+
+
 def test_a_server_that_comes_up_behind_a_gate_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     reasons = iter([Gate("a redirect"), Unavailable("502"), Gate("a redirect"), Unavailable("502")])
 
