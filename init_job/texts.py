@@ -5,8 +5,12 @@ import re
 
 _MAX_FILE = 8 * 1024 * 1024  # bytes; a bundle of CA certificates has a quarter of one MiB
 _BOM = "\ufeff"
-_PAIRS = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c", "\u00ab\u00bb")
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]")
+_PAIRS = (
+    '""', "''", "``", "\u201c\u201d", "\u201d\u201d", "\u201e\u201c", "\u201e\u201d",
+    "\u2018\u2019", "\u2019\u2019", "\u201a\u2018", "\u00ab\u00bb", "\u00bb\u00ab",
+)  # fmt: skip
+# Windows puts U+202A before a path that is copied from its dialogs.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _UNEXPANDED = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\{\{.*?\}\}|^\$\w+$|^~/")
 _PLACEHOLDER = re.compile(
     r"<.*>|\[.*\]|[x*.]{3,}|(please)?[-_ ]?(change|replace|set|insert|enter|fill)[-_ ]?(me|this|it|here|in)\b.*"

@@ -112,7 +112,7 @@ def url(text: str) -> str:
 
 
 def server_url(text: str) -> str:
-    parts = urlsplit(url(text).rstrip("/"))
+    parts = urlsplit(url(text).rstrip("/#"))
     path = parts.path + ("#" + parts.fragment if parts.fragment else "")
     for end in ("/api/internal/login", "/#/login", "#/login", "/api"):
         if path.endswith(end):
@@ -161,6 +161,10 @@ def identifier(text: str) -> str:
 def mode(text: str) -> int:
     if not re.fullmatch(r"0?o?[0-7]{3}", text) or not int(text[-3:], 8) & 0o400:
         raise ValueError(f"{text!r} is not a mode such as 0644 that lets the owner read")
+    owner, group, others = (int(digit) for digit in text[-3:])
+    if group & ~owner or others & ~group:
+        # YAML reads a bare 0640 as a number, and Compose passes it on as 416.
+        raise ValueError(f"{text!r} allows more to others than to the owner: in YAML, a mode stands in quotes")
     return int(text[-3:], 8)
 
 

@@ -42,6 +42,7 @@ def test_the_defaults() -> None:
     ("variables", "field", "value"),
     [
         ({"CHIRPSTACK_URL": "https://host/chirpstack/"}, "url", "https://host/chirpstack"),
+        ({"CHIRPSTACK_URL": "http://x:8080/#/"}, "url", "http://x:8080"),
         ({"CHIRPSTACK_URL": "http://[::1]:8080"}, "url", "http://[::1]:8080"),
         ({"CHIRPSTACK_API": "v3"}, "api", "v3"),
         ({"CHIRPSTACK_TLS_VERIFY": "False"}, "tls_verify", False),
@@ -122,6 +123,10 @@ def test_what_is_understood(variables: Mapping[str, str], field: str, value: obj
         ({"ENV_VAR": "A-B"}, "ENV_VAR"),
         ({"FILE_MODE": "0244"}, "owner read"),
         ({"FILE_MODE": "rw"}, "FILE_MODE"),
+        # What Compose makes of 0644, 0640 and 0660 without quotes.
+        ({"FILE_MODE": "420"}, "in quotes"),
+        ({"FILE_MODE": "416"}, "in quotes"),
+        ({"FILE_MODE": "432"}, "in quotes"),
         ({"CHIRPSTACK_CA_FILE": "/no/such/file"}, "/no/such/file"),
         ({"CHIRPSTACK_CLIENT_KEY_FILE": "/dev/null"}, "CHIRPSTACK_CLIENT_CERT_FILE"),
         ({"CHIRPSTACK_URL": "http://admin:hunter/22@x"}, "CHIRPSTACK_EMAIL"),
@@ -149,6 +154,7 @@ def test_what_is_understood(variables: Mapping[str, str], field: str, value: obj
         ({"TOKEN_FILE": "/shared/to\x07ken"}, r"\x07"),
         ({"CHIRPSTACK_EMAIL": "ad\nmin"}, r"\n"),
         ({"API_KEY_SCOPE": "tenant:a\u200bb"}, r"\u200b"),
+        ({"TOKEN_FILE": "\u202a/shared/token"}, r"\u202a"),
         ({"CHIRPSTACK_EMAIL": " "}, "CHIRPSTACK_EMAIL: it is blank"),
         ({"WAIT_TIMEOUT": "5m and more"}, "WAIT_TIMEOUT"),
         ({"CHIRPSTACK_CA_FILE": "/"}, "bind-mounted file was missing"),
