@@ -20,10 +20,12 @@ _PLACEHOLDER = re.compile(
 )
 
 _FOR_A_TOKEN = re.compile(
-    r"\W*(change[-_ ]?(me|this)|replace[-_ ]?(me|this|with\b.*)|(your|my|the|insert|enter|put|paste|add|some)[-_ ].*|"
-    r"(api[-_ ]?)?(token|key)|none|null|x+|\W+|\$\{?\w+\}?)\W*",
+    r"[\W_]*(change[-_ ]?(me|this)|replace[-_ ]?(me|this|with\b.*)|"
+    r"(your|my|the|insert|enter|put|paste|add|some)[-_ ].*|(to|will)[-_ ]be[-_ ].*|set[-_ ].*|.*[-_ ]here|"
+    r"([a-z]+[-_ ])*(token|key)|none|null|undefined|x+|\W+|\$\{?\w+\}?)[\W_]*",
     re.IGNORECASE | re.ASCII,
 )
+_LONGEST_PLACEHOLDER = 100  # characters; the patterns would take minutes for a line of a thousand dashes
 
 
 class NotUtf8(ValueError):
@@ -105,12 +107,12 @@ def expect_sense(text: str) -> None:
 
 
 def is_placeholder(text: str) -> bool:
-    return bool(_PLACEHOLDER.fullmatch(text))
+    return len(text) <= _LONGEST_PLACEHOLDER and bool(_PLACEHOLDER.fullmatch(text))
 
 
 def stands_for_a_token(text: str) -> bool:
     """What people write where a token is to come."""
-    return is_placeholder(text) or bool(_FOR_A_TOKEN.fullmatch(text))
+    return is_placeholder(text) or (len(text) <= _LONGEST_PLACEHOLDER and bool(_FOR_A_TOKEN.fullmatch(text)))
 
 
 def suspicious(password: str) -> str:

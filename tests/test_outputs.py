@@ -247,7 +247,8 @@ def test_a_byte_order_mark_hides_no_token() -> None:
 @pytest.mark.parametrize(
     "value",
     ["changeme", "change-me", "CHANGE_ME", "<your token here>", "your-api-token", "xxx", "TODO", "...", "${TOKEN}",
-     "replace-with-token", "none", "***", "insert_token_here"],
+     "replace-with-token", "none", "***", "insert_token_here", "__TOKEN__", "CHIRPSTACK_API_TOKEN", "TOKEN_HERE",
+     "undefined", "will be set", "# set later"],
 )  # fmt: skip
 def test_a_placeholder_is_told_and_stays(value: str, tmp_path: Path) -> None:
     for form, content in (
@@ -259,7 +260,7 @@ def test_a_placeholder_is_told_and_stays(value: str, tmp_path: Path) -> None:
         path.write_text(content)
         one = Output(form, str(path))
         for attempt in (one.read, one.remove, lambda one=one: one.write(KEY)):
-            with pytest.raises(OutputError, match="placeholder"):
+            with pytest.raises(OutputError, match="no token but a placeholder"):
                 attempt()
         assert path.read_text() == content
 

@@ -1,6 +1,6 @@
 import pytest
 
-from init_job.texts import suspicious
+from init_job.texts import stands_for_a_token, suspicious
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,7 @@ from init_job.texts import suspicious
 )
 def test_what_a_password_hardly_has_is_named(password: str, told: str) -> None:
     assert suspicious(password) == told
+
+
+def test_a_long_text_in_a_tokens_place_is_judged_at_once() -> None:
+    assert not stands_for_a_token("-" * 100_000 + "a")

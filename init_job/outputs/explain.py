@@ -19,6 +19,7 @@ def explained(path: str, variable: str, action: str, error: OSError) -> OutputEr
             f"{variable}: {path} cannot be {action}: there is no folder {folder}",
             f"mount a volume at {folder}, or correct the path",
         )
+    folder = _nearest(folder)
     seen = [f"{one} belongs to {_owner(info)}" for one, info in ((path, _look(path)), (folder, _look(folder))) if info]
     job = f"the job runs as uid {os.geteuid()}, gid {os.getegid()}"
     hints = {
@@ -41,8 +42,10 @@ def _permission_hint(path: str, folder: str, action: str) -> str:
     if file and not _may(file, _READ if action == "read" else _WRITE):
         if _is_mounted(path):
             return _hand_over(path, file) + "; the file on the host is meant, not its folder"
-        if action == "read":
+        if action == "read" and file.st_uid != os.geteuid():
             return f"{_as_owner(file)}, or let others read it: chmod o+r {path}"
+        if action == "read":
+            return _hand_over(path, file)
         if around and around.st_mode & stat.S_ISVTX and os.geteuid() not in (file.st_uid, around.st_uid):
             return f"{path} can be replaced by its owner only (its folder is sticky): {_as_owner(file)}, or remove it"
     if action == "written" and around and not _may(around, _WRITE):
@@ -53,7 +56,16 @@ def _permission_hint(path: str, folder: str, action: str) -> str:
     )
 
 
+def _nearest(folder: str) -> str:
+    """The folder; or, where a closed one is on the way to it, that one."""
+    while not _look(folder) and (above := os.path.dirname(folder) or ".") != folder:
+        folder = above
+    return folder
+
+
 def _hand_over(what: str, info: os.stat_result) -> str:
+    if info.st_uid == os.geteuid():
+        return f"the job is its owner, and its mode does not let it: chmod u+rwX {what}"
     return f"let the job's user write there: chown {os.geteuid()}:{os.getegid()} {what}, or {_as_owner(info)}"
 
 

@@ -298,6 +298,35 @@ def test_a_refusal_that_owner_and_mode_do_not_explain_names_its_usual_causes(err
         assert f"{world.volume} belongs to uid {os.geteuid()}, gid {os.getegid()}, mode 0755" in result.err
 
 
+@needs_root
+def test_what_the_mode_takes_from_the_job_itself_gets_a_hint_that_says_so(open_worlds: Worlds) -> None:
+    with open_worlds("v4") as world:
+        world.settle()
+        inner = world.volume / "inner"
+        inner.mkdir()
+        os.chown(inner, 4567, 4567)
+        for mode, path in ((0o500, inner / "token"), (0o200, inner / "token"), (0o000, inner / "deeper" / "token")):
+            inner.chmod(mode)
+            run = run_as(4567, world, ENV_FILE="", JSON_FILE="", TOKEN_FILE=str(path))
+            assert run.code == 6, run.err
+            assert f"{inner} belongs to uid 4567, gid 4567, mode {mode:04o}" in run.err
+            assert f"chmod u+rwX {inner}" in run.err
+            assert "chown" not in run.err
+
+
+@needs_root
+def test_a_closed_folder_on_the_way_is_named(open_worlds: Worlds) -> None:
+    with open_worlds("v4") as world:
+        world.settle()
+        inner = world.volume / "inner"
+        (inner / "deeper").mkdir(parents=True)
+        inner.chmod(0o700)
+        run = run_as(4567, world, ENV_FILE="", JSON_FILE="", TOKEN_FILE=str(inner / "deeper" / "token"))
+        assert run.code == 6, run.err
+        assert f"{inner} belongs to uid 0, gid 0, mode 0700" in run.err
+        assert f"chown 4567:4567 {inner}, or run the job as its owner" in run.err
+
+
 @needs_mounts
 def test_a_bind_mounted_file_of_another_owner_gets_a_hint_that_names_the_file(open_worlds: Worlds) -> None:
     with open_worlds("v4") as world:
