@@ -7,7 +7,7 @@ from init_job.decide import There, UpToDate, Wanted, decide
 from init_job.errors import AccountError, TokenError
 from init_job.job import Job, SavedToken, alone
 from init_job.survey import survey
-from init_job.tokens import Claims, Kind, read_claims
+from init_job.tokens import WRAPPED, Claims, Kind, is_wrapped, read_claims
 
 _MEND = "run the job without a command: it gets a token that works"
 _CLEAR = "move it away, or empty it if it is of no use; then run the job without a command"
@@ -26,7 +26,9 @@ def check(job: Job) -> str:
     claims = read_claims(token)
     if claims.kind is not Kind.API_KEY:
         is_ours = claims.kind is Kind.LOGIN  # which a run replaces; anything else it leaves alone
-        what = "a placeholder" if texts.stands_for_a_token(token) else describe(claims, time.time())
+        what = WRAPPED if is_wrapped(token) else describe(claims, time.time())
+        if texts.stands_for_a_token(token):
+            what = "a placeholder"
         raise TokenError(f"{where} holds {what}", _MEND if is_ours else _CLEAR)
     return _check_api_token(job, SavedToken(token, claims.key_id, where))
 

@@ -38,6 +38,16 @@ def is_jwt(text: str) -> bool:
     return len(text) <= _MAX_LENGTH and _JWT.fullmatch(text) is not None
 
 
+WRAPPED = "a token and more, such as quotes, the word Bearer or a line break"
+
+
+def is_wrapped(text: str) -> bool:
+    """Whether there is a token in it, and more: what is pasted often has a word or quotes round it, or line breaks."""
+    if is_jwt(text) or len(text) > _MAX_LENGTH:
+        return False
+    return re.search(rf"eyJ{_JWT.pattern}", "".join(text.split()), re.ASCII) is not None
+
+
 def read_claims(token: str) -> Claims:
     """Never raises: what cannot be read is NO_JWT or OTHER_JWT."""
     if not is_jwt(token):

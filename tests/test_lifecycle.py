@@ -244,6 +244,7 @@ def test_check_says_why_a_token_does_not_work(chirpstack: Simulator, site: Site)
         jwt({"sub": "user", "exp": int(time.time()) + 5 * hour}): "login token that ends in 5 hours",
         jwt({"sub": "1234567890"}): "ChirpStack did not make",
         "d5jK3mR8pQx2vN7wT4yB9zF6hL1cS0gA": "signing secret",
+        f"Bearer {token}": "a token and more",
         "": "no token in",
         chirpstack.add_key(NAME, scope)[1]: f"it is key '{NAME}' in scope {scope}",
     }.items():

@@ -274,6 +274,15 @@ def test_a_signing_secret_is_no_placeholder(secret: str, tmp_path: Path) -> None
         output(tmp_path / "token").read()
 
 
+@pytest.mark.parametrize("form", ["Bearer {}", '"{}"', "API_TOKEN={}", "{}\u200b", "{0:.60}\n {0}"])
+def test_a_token_with_something_round_it_is_told(form: str, tmp_path: Path) -> None:
+    pasted = form.format(TOKEN)
+    (tmp_path / "token").write_text(pasted)
+    with pytest.raises(OutputError, match="a token and more"):
+        output(tmp_path / "token").read()
+    assert (tmp_path / "token").read_text() == pasted
+
+
 SCOPED = replace(KEY, scope="tenant:x", scope_id="52f14cd4-c6f1-4fbd-8f87-4025e1d49242")
 
 

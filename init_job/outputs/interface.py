@@ -145,6 +145,11 @@ class Output:
                 "it holds no token but a placeholder",
                 "remove the placeholder, so that nothing is there, and run it again",
             )
+        if tokens.is_wrapped(text):
+            raise self._foreign(
+                f"it holds {tokens.WRAPPED}",
+                "leave nothing there but the token, or nothing at all, and run it again",
+            )
         raise self._foreign("it holds no token (three parts joined by dots); is it the server's signing secret?")
 
     def _text(self, content: bytes) -> str:
