@@ -38,7 +38,7 @@ def _run(job: Job, is_due: Callable[[MadeKey | None], bool]) -> str:
     decision = decide(Wanted(asked.name, asked.read_only, asked.on_lost_token, asked.called), there, renew)
     if decision.others:
         ids = listed(decision.others)
-        log.warning("more-keys", f"there are more keys {asked.name!r}: {ids}", ids=decision.others)
+        log.warning("more-keys", f"there are more keys {asked.name!r}: {ids}", ids=decision.others[:100])
     if isinstance(decision, Create):
         return _create(job, scope, decision, there.ids)
     return _keep(job, scope, decision, there.doomed)

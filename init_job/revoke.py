@@ -25,7 +25,7 @@ def revoke(job: Job, every: bool = False) -> str:
     with job.memory.saving(replace(state, key=still, left=tuple(one for one in made if one != still), intent=None)):
         removed = job.empty_outputs(kept)
     if others := [key_id for key_id in there.ids if key_id not in doomed]:
-        log.warning("more-keys", f"there are more keys {job.asked.name!r}: {listed(others)}", ids=others)
+        log.warning("more-keys", f"there are more keys {job.asked.name!r}: {listed(others)}", ids=others[:100])
     key = f"key {listed(doomed)}" if doomed else "no key, there was none"
     token = ", ".join(removed) or "no output, there was none"
     if not job.run.may_change:

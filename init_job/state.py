@@ -1,6 +1,6 @@
 """The state file: which key this job made, what it was about to do when it was killed, and the lock.
 
-`.NAME.state` beside the first output file (`.NAME.VAR.state` for a variable in a `.env`), without any secret in it:
+`.NAME.state` beside the first output file (`.NAME.VAR.env-state` for a variable in a `.env`), without any secret in it:
 `{"format": 2, "key": {…} or null, "left": [{…}, …], "intent": {…} or null}` on one line.
 """
 

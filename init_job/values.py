@@ -172,7 +172,7 @@ def output(text: str) -> str:
     name = text.rsplit("/", 1)[-1]
     if name in ("", ".", ".."):
         raise ValueError(f"{text} is a folder, not a file: was a variable expanded to nothing?")
-    if name.startswith(".") and name.endswith(".state"):
+    if name.startswith(".") and name.endswith((".state", ".env-state")):
         raise ValueError(f"{text} has a name as the job's own state files have: take another one")
     return text
 

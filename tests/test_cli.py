@@ -531,13 +531,21 @@ def test_what_is_no_chirpstack_is_told(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_port_that_speaks_something_else_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("greeting", "told", "hint"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", "does not speak HTTP", "CHIRPSTACK_URL"),
+        (b"-ERR unknown command 'POST'\r\n", "does not speak HTTP", "CHIRPSTACK_URL"),
+        (b"\x15\x03\x01\x00\x02\x02\x16", "broke off", "https://"),
+    ],
+)
+def test_a_port_that_speaks_something_else_is_told(tmp_path: Path, greeting: bytes, told: str, hint: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
             connection, _ = server.accept()
             with connection:
-                connection.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n")
+                connection.sendall(greeting)
                 connection.recv(10_000)
 
         thread = threading.Thread(target=answer)
@@ -545,6 +553,8 @@ def test_a_port_that_speaks_something_else_is_told(tmp_path: Path) -> None:
         run = Site(tmp_path, f"http://127.0.0.1:{server.getsockname()[1]}").run(WAIT_TIMEOUT="0")
         thread.join()
     assert run.code == 3
+    assert told in run.error
+    assert hint in run.hint
 
 
 # Exit 4: the account

@@ -349,7 +349,8 @@ def test_a_file_that_is_replaced_between_the_look_and_the_opening_is_looked_at_a
 def test_an_output_knows_where_its_jobs_memory_is() -> None:
     assert output(Path("/shared/token")).place.memory == "/shared/.token.state"
     assert output(Path("token")).place.memory == ".token.state"
-    assert Output(ENV, "/project/.env").place.memory == "/project/..env.API_TOKEN.state"
+    assert Output(ENV, "/project/.env").place.memory == "/project/..env.API_TOKEN.env-state"
+    assert output(Path("/project/.env.API_TOKEN")).place.memory == "/project/..env.API_TOKEN.state"
     assert Output(TokenFile(), "-").place.memory == ""
 
 

@@ -149,7 +149,7 @@ def test_what_is_understood(variables: Mapping[str, str], field: str, value: obj
             {"JSON_FILE": "/shared/.token.state"},
             "JSON_FILE: /shared/.token.state has a name as the job's own state files",
         ),
-        ({"ENV_FILE": ".app.env.X.state"}, "ENV_FILE: .app.env.X.state has a name"),
+        ({"ENV_FILE": ".app.env.X.env-state"}, "ENV_FILE: .app.env.X.env-state has a name"),
         ({"TOKEN_FILE": "~/token"}, "~/"),
         ({"TOKEN_FILE": "/shared/to\x07ken"}, r"\x07"),
         ({"CHIRPSTACK_EMAIL": "ad\nmin"}, r"\n"),

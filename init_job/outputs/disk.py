@@ -50,11 +50,11 @@ def write_in_place(fd: int, old: bytes, content: bytes) -> None:
 
 
 def set_mode(fd: int, mode: int) -> None:
-    """SMB, exFAT and some of FUSE have no modes."""
+    """SMB, exFAT and some of FUSE have no modes, and say so in their own ways."""
     try:
         os.fchmod(fd, mode)
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
 
 
@@ -103,6 +103,18 @@ def tidy(folder: int, file: str) -> None:
 def unlink(folder: int, name: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(name, dir_fd=folder)
+
+
+def discard(folder: int, name: str) -> None:
+    """Remove a file of one's own. Where that is refused, as in a folder that only takes more (`chattr +a`), nothing of
+    its content stays."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.close(os.open(name, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder))
 
 
 def sync_folder(folder: int) -> None:

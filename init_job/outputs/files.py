@@ -35,7 +35,8 @@ class File(Place):
         self._is_mode_asked = mode >= 0
         self._is_users_own = bool(part)
         folder, name = os.path.split(path)
-        self.memory = os.path.join(folder, f".{name}{part and '.'}{part}.state")
+        # Whatever other files are called, no two memories have one name.
+        self.memory = os.path.join(folder, f".{name}.{part}.env-state" if part else f".{name}.state")
         self._has_warned = False
 
     def __str__(self) -> str:
@@ -139,7 +140,7 @@ class File(Place):
                 )
         except BaseException:
             paths.close(fd)
-            disk.unlink(entry.folder, entry.name)
+            disk.discard(entry.folder, entry.name)
             raise
         return fd
 
@@ -152,7 +153,7 @@ class File(Place):
         try:
             try:
                 if old >= 0 and not disk.carries_the_same(fd, old):
-                    disk.unlink(entry.folder, name)
+                    disk.discard(entry.folder, name)
                     return False
                 disk.overwrite(fd, content)
             finally:
@@ -165,7 +166,7 @@ class File(Place):
                 raise paths.changed(self._variable, entry.path)
             os.rename(name, entry.name, src_dir_fd=entry.folder, dst_dir_fd=entry.folder)
         except BaseException:
-            disk.unlink(entry.folder, name)
+            disk.discard(entry.folder, name)
             raise
         disk.sync_folder(entry.folder)
         return True

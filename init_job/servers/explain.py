@@ -107,7 +107,8 @@ def failure(url: str, error: Exception, proxy: str) -> Unavailable:
 
     check_proxy = f"check HTTP_PROXY, HTTPS_PROXY and NO_PROXY: is {proxy} the right one?"
     if has(requests.exceptions.ProxyError):
-        reason = log.masked(str(chain[-1]))[:200]
+        inner = [one for one in chain if isinstance(one, OSError) and not isinstance(one, requests.RequestException)]
+        reason = log.masked(str((inner or chain)[-1]))[:200]
         return Unavailable(
             f"{url}: the proxy cannot be used ({reason})", _PROXY_LOGIN if " 407 " in reason else check_proxy
         )
@@ -151,6 +152,8 @@ def failure(url: str, error: Exception, proxy: str) -> Unavailable:
     if has(requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError, OSError):
         hint = "the port may speak TLS: try https:// in CHIRPSTACK_URL" if scheme == "http" else _CLIENT_CERTIFICATE
         what = f"{url}: the connection broke off ({type(chain[-1]).__name__})"
+        if no_status and not isinstance(no_status, http.client.RemoteDisconnected) and "\x15\x03" not in str(no_status):
+            what, hint = f"{url}: what answers there does not speak HTTP", NOT_CHIRPSTACK
         return BrokenOff(what, _through(proxy, url) or hint)
     return Unavailable(f"{url}: no HTTP answer ({type(error).__name__})", _through(proxy, url) or NOT_CHIRPSTACK)
 

@@ -397,7 +397,7 @@ def test_jobs_with_a_variable_each_in_one_env_file_lose_no_token(exists: bool, h
         world.settle()
         if not has_state:
             for variable in VARIABLES:
-                (world.volume / f".app.env.{variable}.state").mkdir()
+                (world.volume / f".app.env.{variable}.env-state").mkdir()
         if not exists:
             world.env_file.unlink()
         before = ENV_BEFORE if exists else b""

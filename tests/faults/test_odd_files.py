@@ -286,6 +286,24 @@ def test_an_immutable_file_is_found_before_a_key_is_made(worlds: Worlds) -> None
         record("odd files", "an immutable file", "exit 6, no key")
 
 
+@needs_root
+def test_in_a_folder_that_only_takes_more_no_token_is_left_in_a_temporary_file(worlds: Worlds) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        assert world.run().code == 0
+        if subprocess.run(["chattr", "+a", world.volume], capture_output=True, check=False).returncode:
+            pytest.skip("the file system has no folders of this kind")
+        try:
+            result = world.run(None, ("rotate",))
+        finally:
+            subprocess.run(["chattr", "-a", world.volume], check=True)
+        world.expect_promise_kept(result)
+        assert result.code == 0, result.log
+        left = {name: content for name, content in world.files().items() if name.endswith(".tmp")}
+        assert set(left.values()) <= {b""}
+        record("odd files", "a folder that only takes more", "exit 0, nothing in what stays")
+
+
 @pytest.mark.parametrize("error", ["EACCES", "EPERM"])
 def test_a_refusal_that_owner_and_mode_do_not_explain_names_its_usual_causes(error: str, worlds: Worlds) -> None:
     with worlds("v4") as world:

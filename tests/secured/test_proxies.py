@@ -104,7 +104,7 @@ def test_a_proxy_that_refuses_the_tunnel_is_told(secured: TlsSimulator, pki: Pki
         run = site.try_once(HTTPS_PROXY=proxy.url, CHIRPSTACK_CA_FILE=pki.ca.file)
     assert run.code == 3
     assert "the proxy cannot be used" in run.error
-    assert str(status) in run.error
+    assert f"(Tunnel connection failed: {status}" in run.error
     assert "HTTPS_PROXY" in run.hint
     assert ("USER:PASSWORD@HOST:PORT" if status == 407 else proxy.address) in run.hint
 
