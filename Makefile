@@ -50,6 +50,8 @@ lock: $(READY) ## pin every dependency anew, with hashes
 		-c requirements.lock -o requirements-dev.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --upgrade --group plots \
 		-c requirements-dev.lock -o requirements-plots.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		tests/container/stores.in -o tests/container/stores.lock
 
 setup: $(READY) ## make the virtual environment that the other targets use
 

@@ -16,9 +16,17 @@ image: engine ## build the container image as IMAGE, chirpstack-init-job unless 
 simulator-image: engine ## the simulated ChirpStack as a container image
 	$(BUILD) --tag $(SIMULATOR_IMAGE) --file tests/container/simulator.Dockerfile .
 
-test-container: $(READY) image simulator-image ## the tests that need Docker, with the image as users get it
+STORES := $(VENV)/stores
+
+test-container: $(READY) image simulator-image $(STORES)/.ready ## the tests that need Docker, with the image as users get it
 	$(CONTAINER_PYTEST) -n 4 tests/container --ignore tests/container/test_swarm.py
 	$(CONTAINER_PYTEST) tests/container/test_swarm.py
+
+# The commands and servers of the secret stores, apart from what the project itself is made with.
+$(STORES)/.ready: tests/container/stores.lock $(READY)
+	$(BIN)/uv venv -q --clear $(STORES)
+	$(BIN)/uv pip install -q --require-hashes --python $(STORES) --requirement $<
+	@touch $@
 
 test-kubernetes: $(READY) image simulator-image ## with a cluster: that of the current kubeconfig, whose pods need the two images
 	$(BIN)/python -m tests.kubernetes.tools $(VENV)/tools
