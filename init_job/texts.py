@@ -9,8 +9,9 @@ _PAIRS = (
     '""', "''", "``", "\u201c\u201d", "\u201d\u201d", "\u201e\u201c", "\u201e\u201d",
     "\u2018\u2019", "\u2019\u2019", "\u201a\u2018", "\u00ab\u00bb", "\u00bb\u00ab",
 )  # fmt: skip
-# Windows puts U+202A before a path that is copied from its dialogs.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]")
+_MARK = re.compile("[\xad\u200e\u200f\u202a-\u202e\u2060-\u2069]")
+"""Windows puts U+202A before a path that is copied from its dialogs; within a name such marks may be meant."""
 _UNEXPANDED = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\{\{.*?\}\}|^\$\w+$|^~/")
 _PLACEHOLDER = re.compile(
     r"<.*>|\[.*\]|[x*.]{3,}|(please)?[-_ ]?(change|replace|set|insert|enter|fill)[-_ ]?(me|this|it|here|in)\b.*"
@@ -100,7 +101,7 @@ def tidied(text: str) -> tuple[str, list[str]]:
 
 def expect_sense(text: str) -> None:
     """Raises ValueError for what cannot be meant within a value."""
-    if unseen := _UNSEEN.search(text):
+    if unseen := _UNSEEN.search(text) or _MARK.match(text):
         raise ValueError(f"it has the character {unseen[0]!r} in it")
     if unexpanded := _UNEXPANDED.search(text):
         raise ValueError(f"it has {unexpanded[0]} in it, which nothing has expanded")
@@ -121,7 +122,7 @@ def suspicious(password: str) -> str:
     rest, found = tidied(password)
     if _UNEXPANDED.search(rest):
         found.append("a variable in it that nothing has expanded")
-    if _UNSEEN.search(rest):
+    if _UNSEEN.search(rest) or _MARK.search(rest):
         found.append("a control character in it")
     told = [f"it has {' and '.join(found)}"] if found else []
     if is_placeholder(rest):

@@ -177,6 +177,8 @@ class Stream:
             print(text.strip().partition("exit ")[2][:1])
     def flush(self):
         pass
+    def isatty(self):
+        return False
 sys.stderr = Stream()
 os.environ["CHIRPSTACK_URL"] = "http://127.0.0.1:1"
 code = cli.main(["check", "--token-file", "/nowhere/token"])
