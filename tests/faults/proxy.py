@@ -11,6 +11,7 @@ from typing import BinaryIO, Self
 from urllib.parse import urlsplit
 
 _CREATE = re.compile(rb"POST /api(/internal/api-keys|\.InternalService/CreateApiKey) ")
+_OTHER_CHANGE = re.compile(rb"(DELETE|PUT) |POST /api\.(InternalService/DeleteApiKey|UserService/UpdatePassword) ")
 
 
 @dataclass
@@ -27,6 +28,10 @@ class Exchange:
     @property
     def is_create(self) -> bool:
         return _CREATE.match(self.request) is not None
+
+    @property
+    def is_change(self) -> bool:
+        return self.is_create or _OTHER_CHANGE.match(self.request) is not None
 
     def forward(self) -> "Raw":
         """What the server answers."""

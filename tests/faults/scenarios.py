@@ -249,6 +249,8 @@ class Survey:
     """What a run sends and does when nothing is in its way."""
 
     requests: int
+    first_change: int
+    """The number of the first request that changes something on the server; one more than there are if none does."""
     calls: tuple[str, ...]
     """To the operating system, for files."""
 
@@ -267,12 +269,15 @@ def survey(runner: Runner, folder: Path, api: Api, scenario: Scenario) -> Survey
         if not (text := file.read()):
             text = json.dumps(asdict(_surveyed(api, scenario, runner)))
             file.write(text)
-        requests, calls = json.loads(text).values()
-        return Survey(requests, tuple(calls))
+        *numbers, calls = json.loads(text).values()
+        return Survey(*numbers, tuple(calls))
 
 
 def _surveyed(api: Api, scenario: Scenario, runner: Runner) -> Survey:
     with TemporaryDirectory() as folder, scenario.world(api, Path(folder), runner) as one:
+        changes: list[int] = []
+        one.proxy.plan(lambda exchange: changes.append(exchange.number) if exchange.is_change else None)
         result = one.run(one.hurt(calls=ALL))
         assert result.code == one.expected.code, result.log
-        return Survey(one.proxy.count, tuple(line.partition(":")[0] for line in one.trace()))
+        count = one.proxy.count
+        return Survey(count, min(changes, default=count + 1), tuple(line.partition(":")[0] for line in one.trace()))

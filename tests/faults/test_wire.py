@@ -12,6 +12,7 @@ from tests.faults.wire_faults import ACTS_LATE, OF_HTTP, REFUSED_FOR, SLOW, faul
 from tests.faults.world import APIS, FULL, Api, World, pick
 
 REFUSED = "refused"
+TURNS = (True, False, False)
 PATIENCE = {"once": "30s", "once, without patience": "0", "from then on": "0"}
 """WAIT_TIMEOUT in each mode."""
 
@@ -36,7 +37,8 @@ Case = tuple[Scenario, int, str]
 
 def cases(api: Api, name: str, surveys: Surveys) -> Iterator[Case]:
     """Every request of every scenario; the first run's in each mode, the others' in one, now this and now that. What
-    knows nothing of the servers is tried with one of them."""
+    knows nothing of the servers is tried with one of them. Until it changes something one run is like another: the
+    scenarios take turns."""
     modes = list(PATIENCE)
     other: Api = "v4" if api == "v3" else "v3"
     if name == REFUSED:
@@ -45,11 +47,14 @@ def cases(api: Api, name: str, surveys: Surveys) -> Iterator[Case]:
         if name == ACTS_LATE and not scenario.has_state:
             continue  # known limit: the next run cannot know whose key that is
         shared = surveys(other, scenario).requests if name in (REFUSED, *OF_HTTP) else 0
-        for number in range(1, surveys(api, scenario).requests + 1):
+        found = surveys(api, scenario)
+        for number in range(1, found.requests + 1):
             if number <= shared and pick(APIS, scenario.name, name, number) != api:
                 continue
-            for mode in modes if scenario.name == "first run" else [pick(modes, api, scenario.name, name, number)]:
-                yield scenario, number, mode
+            if scenario.name == "first run":
+                yield from ((scenario, number, mode) for mode in modes)
+            elif number >= found.first_change or pick(TURNS, name, scenario.name, number):
+                yield scenario, number, pick(modes, api, scenario.name, name, number)
 
 
 FAULTS = [
