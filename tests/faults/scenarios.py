@@ -269,8 +269,8 @@ def survey(runner: Runner, folder: Path, api: Api, scenario: Scenario) -> Survey
         if not (text := file.read()):
             text = json.dumps(asdict(_surveyed(api, scenario, runner)))
             file.write(text)
-        *numbers, calls = json.loads(text).values()
-        return Survey(*numbers, tuple(calls))
+        requests, first_change, calls = json.loads(text).values()
+        return Survey(requests, first_change, tuple(calls))
 
 
 def _surveyed(api: Api, scenario: Scenario, runner: Runner) -> Survey:
