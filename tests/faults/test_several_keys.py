@@ -17,7 +17,7 @@ from tests.faults.proxy import Exchange, Proxy
 from tests.faults.runner import Result, Run, Runner
 from tests.faults.scenarios import Scenario
 from tests.faults.shim import ALL, CHANGING
-from tests.faults.sweep import SHARE, each, judge
+from tests.faults.sweep import SHARE, each, judge, some_of
 from tests.faults.test_kills import EXIT, MOMENTS, ending, expect_no_token_lost
 from tests.faults.test_os_faults import CALLS
 from tests.faults.wire_faults import OF_HTTP, SLOW, faults
@@ -194,18 +194,17 @@ def test_a_run_that_is_ended_around_a_request_costs_at_most_one_more(
     each(cases(), check, one_of=FEW)
 
 
-@pytest.mark.parametrize("what", ["before", "error"])
+@pytest.mark.parametrize(("scenario", "what"), some_of(SCENARIOS, ("before", "error")), ids=str)
 def test_a_run_that_is_hurt_at_a_file_call_costs_at_most_one_more(
-    what: str, surveys: Surveys, runner: Runner, tmp_path: Path
+    scenario: OfSeveral, what: str, surveys: Surveys, runner: Runner, tmp_path: Path
 ) -> None:
-    def cases() -> Iterator[tuple[Api, OfSeveral, int, str]]:
-        for scenario in SCENARIOS:
-            for number, call in enumerate(surveys("v4", scenario).calls):
-                if what == "error" or call in CHANGING:
-                    yield pick(APIS, scenario.name, number, what), scenario, number, call
+    def cases() -> Iterator[tuple[Api, str, int, str]]:
+        for number, call in enumerate(surveys("v4", scenario).calls):
+            if what == "error" or call in CHANGING:
+                yield pick(APIS, scenario.name, number, what), scenario.name, number, call
 
-    def check(case: tuple[Api, OfSeveral, int, str]) -> None:
-        api, scenario, number, call = case
+    def check(case: tuple[Api, str, int, str]) -> None:
+        api, _, number, call = case
         signum = pick((SIGKILL, SIGTERM, SIGINT), case)
         error = pick([error for error, calls in CALLS.items() if call in calls], case)
         with scenario.world(api, tmp_path, runner) as world:
