@@ -356,7 +356,7 @@ def test_a_bind_mounted_file_of_another_owner_gets_a_hint_that_names_the_file(op
         mount = f"mount --bind {shlex.quote(str(host))} {shlex.quote(str(world.env_file))}"
         become = "setpriv --reuid=4567 --regid=4567 --clear-groups"
         run = run_mounted(world, mount, become, TOKEN_FILE="", JSON_FILE="")
-        if run.returncode == 126:
+        if run.returncode in (126, 127):  # nor to load its library
             pytest.skip("other users may not start this Python")
         assert run.returncode == 6, run.stderr
         assert f"chown 4567:4567 {world.env_file}, or run the job as its owner" in run.stderr
