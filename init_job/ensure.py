@@ -8,7 +8,7 @@ from init_job.decide import Create, UpToDate, Wanted, decide, listed
 from init_job.job import Job, age, alone
 from init_job.servers.interface import ResolvedScope
 from init_job.state import MadeKey
-from init_job.survey import survey
+from init_job.survey import survey, tell_of_more
 
 
 def ensure(job: Job) -> str:
@@ -36,9 +36,7 @@ def _run(job: Job, is_due: Callable[[MadeKey | None], bool]) -> str:
     scope, there = survey(job, tokens)
     asked = job.asked
     decision = decide(Wanted(asked.name, asked.read_only, asked.on_lost_token, asked.called), there, renew)
-    if decision.others:
-        ids = listed(decision.others)
-        log.warning("more-keys", f"there are more keys {asked.name!r}: {ids}", ids=decision.others[:100])
+    tell_of_more(job, decision.others)
     if isinstance(decision, Create):
         return _create(job, scope, decision, there.ids)
     return _keep(job, scope, decision, there.doomed)

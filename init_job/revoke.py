@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-from init_job import log
 from init_job.decide import Wanted, listed, to_revoke
 from init_job.job import Job, alone
-from init_job.survey import survey
+from init_job.survey import survey, tell_of_more
 
 
 @alone
@@ -24,8 +23,7 @@ def revoke(job: Job, every: bool = False) -> str:
     still = next((one for one in made if one == state.key), None)
     with job.memory.saving(replace(state, key=still, left=tuple(one for one in made if one != still), intent=None)):
         removed = job.empty_outputs(kept)
-    if others := [key_id for key_id in there.ids if key_id not in doomed]:
-        log.warning("more-keys", f"there are more keys {job.asked.name!r}: {listed(others)}", ids=others[:100])
+    tell_of_more(job, [key_id for key_id in there.ids if key_id not in doomed])
     key = f"key {listed(doomed)}" if doomed else "no key, there was none"
     token = ", ".join(removed) or "no output, there was none"
     if not job.run.may_change:

@@ -5,11 +5,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from init_job import log
-from init_job.decide import Saved, There
+from init_job.decide import Saved, There, listed
 from init_job.errors import AccountError, Unavailable
 from init_job.job import Job, SavedToken
 from init_job.servers.interface import KEY_DELETED, Key, ResolvedScope, TokenStatus
 from init_job.state import Intent
+
+_IN_THE_LOG = 100  # ids that one line of JSON has
+
+
+def tell_of_more(job: Job, ids: Sequence[str]) -> None:
+    if ids:
+        log.warning("more-keys", f"there are more keys {job.asked.name!r}: {listed(ids)}", ids=list(ids[:_IN_THE_LOG]))
 
 
 def survey(job: Job, tokens: list[SavedToken]) -> tuple[ResolvedScope, There]:
