@@ -5,31 +5,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.conftest import Surveys, Worlds
-from tests.faults.proxy import Exchange, Fault
 from tests.faults.scenarios import SCENARIOS, Scenario
 from tests.faults.sweep import SHARE, each, judge
-from tests.faults.wire_faults import ACTS_LATE, OF_HTTP, REFUSED_FOR, SLOW, faults, refuse_the_next
-from tests.faults.world import APIS, FULL, Api, World, pick
+from tests.faults.wire_faults import ACTS_LATE, OF_HTTP, SLOW, faults, hurt_at
+from tests.faults.world import APIS, FULL, Api, pick
 
 REFUSED = "refused"
 TURNS = (True, False, False)
 PATIENCE = {"once": "30s", "once, without patience": "0", "from then on": "0"}
 """WAIT_TIMEOUT in each mode."""
-
-
-def plan(world: World, name: str, number: int, mode: str) -> None:
-    if name == REFUSED:
-        if number == 1:
-            world.proxy.refuse(REFUSED_FOR)
-        world.proxy.plan(lambda exchange: refuse_the_next if exchange.number == number - 1 else None)
-        return
-    fault = faults(world.api)[name]
-
-    def hurt(exchange: Exchange) -> Fault | None:
-        hit = exchange.number >= number if mode == "from then on" else exchange.number == number
-        return fault if hit else None
-
-    world.proxy.plan(hurt)
 
 
 Case = tuple[Scenario, int, str]
@@ -73,7 +57,7 @@ def test_a_request_that_is_hurt_costs_at_most_one_more_run(
         scenario, number, mode = case
         with worlds(api) as one:
             scenario.set_up(one)
-            plan(one, name, number, mode)
+            hurt_at(one.proxy, number, None if name == REFUSED else faults(api)[name], mode)
             limit = {"REQUEST_TIMEOUT": "1s"} if name in SLOW else {}
             result = one.run(WAIT_TIMEOUT=PATIENCE[mode], **limit)
             one.proxy.wait_until_idle()

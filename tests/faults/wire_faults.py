@@ -1,6 +1,6 @@
 """What can happen to a request and its answer."""
 
-from tests.faults.proxy import Exchange, Fault, Raw
+from tests.faults.proxy import Exchange, Fault, Proxy, Raw
 
 REQUEST_TIMEOUT = 1.0
 """Of the runs whose requests hang."""
@@ -35,6 +35,21 @@ def refuse_the_next(exchange: Exchange) -> None:
     exchange.proxy.refuse(REFUSED_FOR)
     exchange.send(Raw(answer.head[:-2] + b"Connection: close\r\n\r\n", answer.body).whole)
     exchange.hang_up()
+
+
+def hurt_at(proxy: Proxy, number: int, fault: Fault | None, mode: str) -> None:
+    """This request, or it and all `from then on`; without a fault nobody listens for it."""
+    if fault is None:
+        if number == 1:
+            proxy.refuse(REFUSED_FOR)
+        proxy.plan(lambda exchange: refuse_the_next if exchange.number == number - 1 else None)
+        return
+
+    def hurt(exchange: Exchange) -> Fault | None:
+        hit = exchange.number >= number if mode == "from then on" else exchange.number == number
+        return fault if hit else None
+
+    proxy.plan(hurt)
 
 
 def _refused(exchange: Exchange) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from tests.faults.proxy import Exchange, Fault, Proxy, Raw
 from tests.faults.sweep import each, judge
-from tests.faults.wire_faults import BOTH, REFUSED_FOR, SLOW, refuse_the_next
+from tests.faults.test_kills import EXIT, MOMENTS, ending
+from tests.faults.wire_faults import BOTH, SLOW, hurt_at
 from tests.faults.world import APIS, Handle, pick
 from tests.kubernetes.conftest import SecretWorlds
 from tests.kubernetes.scenarios import SCENARIOS, Scenario, survey
@@ -18,8 +19,6 @@ SHARE = 40
 REFUSED = "refused"
 PATIENCE = {"once": "30s", "once, without patience": "0", "from then on": "0"}
 """WAIT_TIMEOUT in each mode."""
-MOMENTS = ("before the request is forwarded", "after the server acted", "after the answer")
-EXIT = {SIGKILL: 137, SIGTERM: 143}
 
 
 def _status(code: int, reason: str, message: str, act: bool = False, *more: str) -> Fault:
@@ -46,20 +45,6 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-def plan(proxy: Proxy, name: str, number: int, mode: str) -> None:
-    if name == REFUSED:
-        if number == 1:
-            proxy.refuse(REFUSED_FOR)
-        proxy.plan(lambda exchange: refuse_the_next if exchange.number == number - 1 else None)
-        return
-
-    def hurt(exchange: Exchange) -> Fault | None:
-        hit = exchange.number >= number if mode == "from then on" else exchange.number == number
-        return FAULTS[name] if hit else None
-
-    proxy.plan(hurt)
-
-
 @pytest.mark.parametrize("name", [REFUSED, *FAULTS])
 def test_a_request_to_the_api_server_that_is_hurt_costs_at_most_one_more_run(name: str, worlds: SecretWorlds) -> None:
     def cases() -> Iterator[tuple[Scenario, int, str]]:
@@ -73,7 +58,7 @@ def test_a_request_to_the_api_server_that_is_hurt_costs_at_most_one_more_run(nam
         scenario, number, mode = case
         with worlds(pick(APIS, name, *map(str, case))) as one:
             scenario.set_up(one)
-            plan(one.gate, name, number, mode)
+            hurt_at(one.gate, number, None if name == REFUSED else FAULTS[name], mode)
             limit = {"REQUEST_TIMEOUT": "1s"} if name in SLOW else {}
             result = one.run(WAIT_TIMEOUT=PATIENCE[mode], **limit)
             one.gate.wait_until_idle()
@@ -100,21 +85,7 @@ def test_a_run_that_is_ended_around_a_request_costs_at_most_one_more_run(
     def check(case: tuple[Scenario, int]) -> None:
         scenario, number = case
         handle = Handle()
-
-        def hurt(exchange: Exchange) -> None:
-            if moment != MOMENTS[0]:
-                answer = exchange.forward()
-            if moment == MOMENTS[2]:
-                exchange.send(answer.whole)
-            handle.get().signal(signum)
-            if signum == SIGKILL:
-                handle.get().wait()
-                exchange.hang_up()
-            elif moment == MOMENTS[1]:
-                exchange.send(answer.whole)
-            elif moment == MOMENTS[0]:
-                exchange.pass_on()
-
+        hurt = ending(handle, signum, moment)
         with worlds(pick(APIS, whom, signum, moment, *map(str, case))) as world:
             scenario.set_up(world)
             proxy = _proxy(world, whom)
