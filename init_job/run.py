@@ -128,8 +128,7 @@ class Run:
     def need_password(self) -> None:
         if not self.settings.password:
             raise ConfigurationError(
-                "CHIRPSTACK_PASSWORD is not set, and without a login there is no way to make a key, nor to tell which "
-                "key a token belongs to",
+                "CHIRPSTACK_PASSWORD is not set, and without a login there is no way to list, make or delete keys",
                 "set CHIRPSTACK_PASSWORD, or CHIRPSTACK_PASSWORD_FILE to a file with the password",
             )
 

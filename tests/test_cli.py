@@ -570,6 +570,14 @@ def test_a_wrong_password_names_the_account_and_creates_nothing(chirpstack: Simu
     assert site.files() == {}
 
 
+def test_a_first_run_without_a_password_speaks_of_no_token(site: Site) -> None:
+    run = site.run(CHIRPSTACK_PASSWORD="")
+    assert run.code == 2
+    assert "CHIRPSTACK_PASSWORD is not set" in run.error
+    assert "token" not in run.error
+    assert "CHIRPSTACK_PASSWORD_FILE" in run.hint
+
+
 def test_what_is_odd_about_a_refused_password_is_told(chirpstack: Simulator, site: Site) -> None:
     run = site.run(CHIRPSTACK_PASSWORD=f'"{PASSWORD}" ')
     assert run.code == 4
