@@ -803,6 +803,15 @@ def test_json_logs_are_one_object_a_line(chirpstack: Simulator, site: Site) -> N
     assert (lines[-1]["event"], lines[-1]["exit_code"]) == ("result", 0)
 
 
+def test_of_hundreds_of_keys_of_the_name_a_line_of_json_has_a_hundred_ids(chirpstack: Simulator, site: Site) -> None:
+    ids = sorted(chirpstack.add_key(NAME)[0] for _ in range(150))
+    run = site.run(LOG_FORMAT="json", ON_LOST_TOKEN="add")
+    assert run.code == 0, run.err
+    (told,) = (line for line in map(json.loads, run.err.splitlines()) if line["event"] == "more-keys")
+    assert told["ids"] == ids[:100]
+    assert "and 145 more" in told["message"]
+
+
 @pytest.mark.parametrize("password", ['pä"ss/wo\\rd 1', "pw9"])
 @pytest.mark.parametrize(
     ("status", "content_type", "encode"),

@@ -38,6 +38,7 @@ _GATE = (
     "something before the server does not let the job through, as a single sign-on gate does: give it the headers that "
     "it wants of machines with CHIRPSTACK_HEADERS_FILE, or set CHIRPSTACK_URL to the server behind it"
 )
+_LIMITED = (420, 429)  # not carried out: there were too many requests
 NOT_CHIRPSTACK = "check that CHIRPSTACK_URL is the address under which the web interface opens"
 
 
@@ -47,15 +48,17 @@ class BrokenOff(NotThere):
 
 def is_trouble(answer: Answer) -> bool:
     """Whether it says "not now", whoever gave it. v3 answers everything with 501 while it starts."""
-    return answer.status in (408, 429) or (answer.status >= 500 and answer.status != 501)
+    if answer.status in (408, *_LIMITED) or (answer.status >= 500 and answer.status != 501):
+        return True
+    return answer.status >= 400 and answer.retry_after > 0
 
 
 def trouble(answer: Answer) -> Unavailable:
     hint = _through(answer.proxy, answer.url)
-    if not hint and (answer.status == 429 or answer.retry_after):
+    if not hint and (answer.status in _LIMITED or answer.retry_after):
         hint = "the server, or a proxy before it, limits how often it may be asked: raise WAIT_TIMEOUT or the limit"
     error = Unavailable(str(answer), hint, answer.retry_after)
-    error.in_doubt = answer.status != 429
+    error.in_doubt = answer.status not in _LIMITED
     return error
 
 

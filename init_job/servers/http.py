@@ -19,6 +19,7 @@ from init_job.settings import Settings
 MAX_ANSWER = 8 * 1024 * 1024  # bytes
 _LONGEST_SHARE = 2.0  # seconds
 _PACES = (0.25, 4.0)  # seconds between two requests, at least and at most, where too many are refused
+_AS_LIMITS_ANSWER = (403, 420, 429, 502, 503)  # or, for gRPC, as Envoy translates it: 8 exhausted, 14 unavailable
 _CHUNK = 64 * 1024
 
 
@@ -114,8 +115,7 @@ class Http:
     def _learn_pace(self, status: int, grpc_status: str) -> None:
         """Of a limit to the rate. Were each request sent at once, every other one would be refused, and a create that
         comes after a list never be let through. A server that only starts has let nothing through before."""
-        # Envoy translates them for gRPC: exhausted, unavailable.
-        is_refused = status in (429, 503) or grpc_status in ("8", "14")
+        is_refused = status in _AS_LIMITS_ANSWER or grpc_status in ("8", "14")
         if status == 429 or grpc_status == "8" or (is_refused and not self._is_refused):
             self._pace = min(max(_PACES[0], 2 * self._pace), _PACES[1])
         self._is_refused, self._answered = is_refused, time.monotonic()

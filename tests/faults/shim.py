@@ -37,7 +37,8 @@ class Hurt:
     short: bool = False
     """Every write takes half of what it is given."""
     refused: tuple[str, ...] = ()
-    """Calls that always answer EPERM, as on a file system that does not have what they change."""
+    """Calls that are always refused, as on a file system that does not have what they change."""
+    refused_with: str = "EPERM"
     clock_jumps: bool = False
     """The clock of the day is now a day ahead and now a day behind; the monotonic one is not touched."""
 
@@ -87,7 +88,8 @@ class _Shim:
                 self._count += 1
                 self._write(self._trace, f"{kind}: {os.path.basename(path)}\n".encode())
             if path and name in self._hurt.refused:
-                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+                number = getattr(errno, self._hurt.refused_with)
+                raise OSError(number, os.strerror(number))
             hit = counts and number == self._hurt.at
             if hit and self._hurt.signal_before:
                 os.kill(os.getpid(), self._hurt.signal_before)

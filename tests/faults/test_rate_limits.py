@@ -113,6 +113,37 @@ def test_a_rate_limit_makes_every_command_slow_only(api: Api, arguments: tuple[s
         record("rate limits", f"{arguments[0]}: one request in 0.3 s, 429", "exit 0")
 
 
+# nginx and others answer with whatever status they are told to. A 403 is then no gate, since others were let through.
+OTHERWISE: list[Case] = list(
+    itertools.product(
+        (1 / 3, 2.0),
+        ("403 Forbidden", "420 Enhance Your Calm", "502 Bad Gateway"),
+        ("", "seconds"),
+        (False, True),
+        ("text/html",),
+    )
+)
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_rate_limit_is_known_by_what_it_does_whatever_its_status(api: Api, worlds: Worlds) -> None:
+    def check(case: Case) -> None:
+        limiter = Limiter(*case)
+        with worlds(api) as world:
+            world.settle()
+            world.proxy.plan(limiter.plan)
+            result = world.run(WAIT_TIMEOUT="55s")
+            world.expect_promise_kept(result)
+            assert result.code == 0, result.log
+            assert limiter.refused
+            assert limiter.too_early == []
+            world.expect_healed(result.log)
+        told = f", Retry-After: {limiter.retry_after}" if limiter.retry_after else ""
+        record("rate limits", f"one request in {limiter.every:.1f} s, {limiter.status[:3]}{told}", "exit 0")
+
+    each(OTHERWISE, check, one_of=12)
+
+
 @pytest.mark.parametrize("status", [8, 14])
 def test_a_rate_limit_that_is_told_as_a_status_of_grpc_makes_a_first_run_slow_only(status: int, worlds: Worlds) -> None:
     with worlds("v4") as world:
