@@ -1,6 +1,7 @@
 """`ensure`: a key of the name is there, and its token in every output. `rotate`: the same with a new key."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from init_job import log
 from init_job.create import Creation, remembering
@@ -18,7 +19,7 @@ def ensure(job: Job) -> str:
 
 def rotate(job: Job, older_than: float = 0.0) -> str:
     """The same, with a new key in any case, unless it is remembered that it is younger than that (seconds)."""
-    return _run(job, lambda made: made is None or age(made) >= older_than)
+    return _run(job, lambda made: made is None or age(made, datetime.now(UTC)) >= older_than)
 
 
 @alone

@@ -19,6 +19,8 @@ from init_job.settings import KeySettings
 from init_job.state import MadeKey, Memory, State
 from init_job.tokens import read_claims
 
+_NO_EARLIER = datetime(2026, 1, 1, tzinfo=UTC)
+
 
 @dataclass(frozen=True)
 class SavedToken:
@@ -179,10 +181,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def age(made: MadeKey) -> float:
-    """Seconds since the key was made; endless when that is not known, as when a clock was wrong at the time."""
+def age(made: MadeKey, at: datetime) -> float:
+    """Seconds between the making of the key and `at`; endless when that is not known.
+
+    Clocks are wrong, above all those of boards without a battery. A key that was made a moment ahead of the clock is
+    young, one made years ahead (by a clock that was wrong then) is not. A clock that shows a time before there was this
+    program says nothing of any key: 0, and a later run will know.
+    """
+    if at < _NO_EARLIER:
+        return 0.0
     try:
-        seconds = (datetime.now(UTC) - datetime.fromisoformat(made.created)).total_seconds()
+        return abs((at - datetime.fromisoformat(made.created)).total_seconds())
     except (ValueError, TypeError):
         return float("inf")
-    return seconds if seconds >= 0 else float("inf")

@@ -1,13 +1,17 @@
 """First boot, rotation, revocation and `check` through the real command line."""
 
 import json
+import math
 import os
 import socket
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from init_job.job import age
+from init_job.state import MadeKey
 from tests.simulator import Simulator
 from tests.support import PASSWORD, jwt, run_job
 from tests.test_cli import NAME, Site
@@ -139,6 +143,40 @@ def test_rotate_leaves_a_young_key_alone(chirpstack: Simulator, site: Site) -> N
     path.write_text(json.dumps(state))
     assert site.run("rotate", "--if-older-than", "30d").code == 0
     assert site.token != before
+
+
+@pytest.mark.parametrize(
+    ("ahead", "is_replaced"), [(timedelta(minutes=10), False), (timedelta(days=20), False), (timedelta(days=400), True)]
+)
+def test_a_key_that_was_made_ahead_of_the_clock_is_old_only_when_it_is_far_ahead(
+    chirpstack: Simulator, site: Site, ahead: timedelta, is_replaced: bool
+) -> None:
+    """Set back by a time server, a clock makes no young key old; and one that was wrong at first boot, no key young for
+    ever."""
+    site.run()
+    before = site.token
+    path = site.token_file.with_name(f".{site.token_file.name}.state")
+    state = json.loads(path.read_text())
+    state["key"]["created"] = (datetime.now(UTC) + ahead).isoformat(timespec="seconds")
+    path.write_text(json.dumps(state))
+    run = site.run("rotate", "--if-older-than", "30d")
+    assert run.code == 0, run.err
+    assert (site.token != before) is is_replaced
+
+
+@pytest.mark.parametrize(
+    ("created", "clock", "days"),
+    [
+        ("2026-11-01T00:00:00+00:00", "2026-12-01", 30),
+        ("2026-11-01T00:00:00+00:00", "1970-01-01", 0),
+        ("1970-01-01T00:00:00+00:00", "2026-12-01", 20788),
+        ("", "2026-12-01", math.inf),
+        ("2026-11-01T00:00:00", "2026-12-01", math.inf),
+    ],
+)
+def test_the_age_of_a_key_is_told_from_clocks_that_may_be_wrong(created: str, clock: str, days: float) -> None:
+    made = MadeKey("id", NAME, "admin", "", False, "http://x", "v4", "4.19.0", created)
+    assert age(made, datetime.fromisoformat(clock).replace(tzinfo=UTC)) == days * 86400
 
 
 def test_rotate_replaces_a_key_of_unknown_age(chirpstack: Simulator, site: Site) -> None:
