@@ -53,6 +53,18 @@ def is_trouble(answer: Answer) -> bool:
     return answer.status >= 400 and answer.retry_after > 0
 
 
+def is_limit(answer: Answer) -> bool:
+    """Whether it says that there were too many requests; Envoy translates that for gRPC, as 8 (exhausted)."""
+    return answer.status in _LIMITED or answer.headers.get("grpc-status") == "8"
+
+
+def is_let_through(answer: Answer) -> bool:
+    """Whether a limit to the rate, of whatever kind, has let the request through."""
+    return not (
+        is_trouble(answer) or is_limit(answer) or answer.status == 403 or answer.headers.get("grpc-status") == "14"
+    )
+
+
 def trouble(answer: Answer) -> Unavailable:
     hint = _through(answer.proxy, answer.url)
     if not hint and (answer.status in _LIMITED or answer.retry_after):

@@ -19,7 +19,6 @@ from init_job.settings import Settings
 MAX_ANSWER = 8 * 1024 * 1024  # bytes
 _LONGEST_SHARE = 2.0  # seconds
 _PACES = (0.25, 4.0)  # seconds between two requests, at least and at most, where too many are refused
-_AS_LIMITS_ANSWER = (403, 420, 429, 502, 503)  # or, for gRPC, as Envoy translates it: 8 exhausted, 14 unavailable
 _CHUNK = 64 * 1024
 
 
@@ -59,8 +58,9 @@ class Http:
         self._session = _Session(self.timeout, self._tls)
         self._pace = 0.0
         """Seconds from one answer to the next request."""
-        self._is_refused = True
-        """Whether the last answer was "not now"; at first nothing has been let through."""
+        self._was_let_through = False
+        self._turns = 0
+        """How often one was let through and the next was not."""
         self._answered = 0.0
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
@@ -103,8 +103,10 @@ class Http:
             error = too_long
         else:
             log.debug("request", f"{method} {url}: {status}, {len(text)} bytes", status=status)
-            self._learn_pace(status, received.get("grpc-status", ""))
-            return Answer(url, status, received, text, named, confidential)
+            answer = Answer(url, status, received, text, named, confidential)
+            self._learn_pace(explain.is_let_through(answer), explain.is_limit(answer))
+            return answer
+        self._learn_pace(False)
         # A connection with half an answer in it must not serve the next request; one that was given up may go on.
         self._session = _Session(self.timeout, self._tls)
         if body and body.call_off():
@@ -112,13 +114,15 @@ class Http:
         log.debug("request-failed", str(error))
         raise error from cause
 
-    def _learn_pace(self, status: int, grpc_status: str) -> None:
+    def _learn_pace(self, is_let_through: bool, is_limit: bool = False) -> None:
         """Of a limit to the rate. Were each request sent at once, every other one would be refused, and a create that
-        comes after a list never be let through. A server that only starts has let nothing through before."""
-        is_refused = status in _AS_LIMITS_ANSWER or grpc_status in ("8", "14")
-        if status == 429 or grpc_status == "8" or (is_refused and not self._is_refused):
+        comes after a list never be let through. Not every limit says that it is one, but each shows it: again and again
+        something is let through and the next is not. A server that only starts has let nothing through before."""
+        is_turn = self._was_let_through and not is_let_through
+        self._turns += is_turn
+        if is_limit or (is_turn and self._turns > 1):
             self._pace = min(max(_PACES[0], 2 * self._pace), _PACES[1])
-        self._is_refused, self._answered = is_refused, time.monotonic()
+        self._was_let_through, self._answered = is_let_through, time.monotonic()
 
 
 class _Session:

@@ -61,6 +61,8 @@ class V3(Generation):
         except BrokenOff as broken:
             self._lost_logins += broken.in_doubt
             if self._lost_logins < _LOST_LOGINS:
+                # So that a limit to the rate that closes connections does not look like what comes next.
+                broken.retry_after = float(self._lost_logins)
                 raise
             # The server crashes on an account that has no password (contract §0.8): do not go on killing it.
             raise AccountError(

@@ -19,6 +19,9 @@ _GRPC = "application/grpc-web+proto"
 _BODIES = {_GRPC: b"", "text/html": _PAGE, "application/json": b'{"message":"API rate limit exceeded"}', "": b""}
 
 
+CLOSED = "a closed connection"
+
+
 @dataclass
 class Limiter:
     """One request every so many seconds, without a burst. What it refuses does not reach the server."""
@@ -56,6 +59,8 @@ class Limiter:
                 f"Retry-After: {formatdate(math.floor(clock) + math.ceil(left), usegmt=True)}",
             ]
             self._told = now + math.ceil(left)
+        if self.status == CLOSED:
+            return lambda exchange: exchange.hang_up()
         answer = Raw.of(self.status, _BODIES[self.content_type], self.content_type, *headers)
         return lambda exchange: exchange.send(answer.whole)
 
@@ -113,16 +118,13 @@ def test_a_rate_limit_makes_every_command_slow_only(api: Api, arguments: tuple[s
         record("rate limits", f"{arguments[0]}: one request in 0.3 s, 429", "exit 0")
 
 
-# nginx and others answer with whatever status they are told to. A 403 is then no gate, since others were let through.
-OTHERWISE: list[Case] = list(
-    itertools.product(
-        (1 / 3, 2.0),
-        ("403 Forbidden", "420 Enhance Your Calm", "502 Bad Gateway"),
-        ("", "seconds"),
-        (False, True),
-        ("text/html",),
+# nginx answers with whatever status it is told to, or (444) not at all. A 403 is then no gate: others were let through.
+OTHERWISE: list[Case] = [
+    (every, status, "", per_connection, "text/html")
+    for every, status, per_connection in itertools.product(
+        (1 / 3, 1.0), ("403 Forbidden", "420 Enhance Your Calm", "502 Bad Gateway", CLOSED), (False, True)
     )
-)
+] + [(1.0, status, "seconds", False, "text/html") for status in ("403 Forbidden", "420 Enhance Your Calm")]
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -139,7 +141,8 @@ def test_a_rate_limit_is_known_by_what_it_does_whatever_its_status(api: Api, wor
             assert limiter.too_early == []
             world.expect_healed(result.log)
         told = f", Retry-After: {limiter.retry_after}" if limiter.retry_after else ""
-        record("rate limits", f"one request in {limiter.every:.1f} s, {limiter.status[:3]}{told}", "exit 0")
+        status = CLOSED if limiter.status == CLOSED else limiter.status[:3]
+        record("rate limits", f"one request in {limiter.every:.1f} s, {status}{told}", "exit 0")
 
     each(OTHERWISE, check, one_of=12)
 
