@@ -6,8 +6,8 @@ PLOTS := $(VENV)/.plots
 
 .DEFAULT_GOAL := help
 
-# Where it is set, the tests compile themselves and the program anew each time.
-unexport PYTHONDONTWRITEBYTECODE
+# What some environments set, and others do not: with the first the tests compile themselves and the program each time.
+unexport PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -45,7 +45,7 @@ later(0.1, terminate_there)
 try:
     {wait}
 except signals.Terminated:
-    print("ended", time.monotonic() - ended_at[0] < 1)
+    print("ended", time.monotonic() - ended_at[0] < 1, flush=True)
 os._exit(0)
 """)
 

@@ -98,7 +98,7 @@ def test_replace_of_a_full_key_by_a_read_only_one_leaves_another_of_the_name(wor
         own, other = settled(world), world.server.add_key(NAME)[0]
         result = world.run(API_KEY_READ_ONLY="true", ON_LOST_TOKEN="replace")
         judge(world, result.code, 0, {other}, result.log, "own key is not as asked, replace")
-        assert "lost" not in result.err
+        assert "is lost" not in result.err
         require(own not in world.ids(), "two keys", result.log)
 
 
