@@ -55,11 +55,11 @@ class Creation:
     def _attempt(self) -> MadeKey:
         """Create, and bring the token to disk. Unavailable: the create had no answer."""
         server, asked = self._job.run.server, self._job.asked
-        self._job.memory.renew()
-        if self._then == self._intended:
-            for key in server.list_keys(self._scope, asked.name):
-                if key.id not in self._known:
-                    self._job.run.delete_key(key.id, "the answer with its token was lost")
+        listed = server.list_keys(self._scope, asked.name) if self._then == self._intended else []
+        self._job.memory.renew()  # only now: the list may have taken long, and another run's key may be in it
+        for key in listed:
+            if key.id not in self._known:
+                self._job.run.delete_key(key.id, "the answer with its token was lost")
         with signals.shield():
             earlier, self._then = self._then, self._intended
             try:

@@ -94,8 +94,11 @@ class Memory:
         yield
         self.save_if_possible(state)
 
+    def claim(self) -> None:
+        """From here on it is this run's, or it is another one's. Raises OutputError, Overtaken."""
+
     def renew(self) -> None:
-        """Says that this run is still at work on what it intends. Raises OutputError, Overtaken."""
+        """Says in time that this run is still at work on what it intends. Raises OutputError, Overtaken."""
 
 
 class StateFile(Memory):

@@ -29,6 +29,8 @@ def survey(job: Job, tokens: list[SavedToken]) -> tuple[ResolvedScope, There]:
     ids = {key.id for key in keys}
     intent = _matching_intent(job)
     unread, doomed = leftovers(keys, saved, intent)
+    if unread:
+        memory.claim()
     for key_id in unread:
         job.run.delete_key(key_id, "an interrupted run made it, and its token is not saved")
     if intent:

@@ -255,9 +255,12 @@ class _Annotation(Memory):
             self.pending = None
         self.save_if_possible(state)  # unless it was
 
+    def claim(self) -> None:
+        self.save(self.state)
+
     def renew(self) -> None:
         if time.monotonic() - self._saved > STALE / 3:
-            self.save(self.state)
+            self.claim()
 
 
 def _encoded(text: str) -> str:

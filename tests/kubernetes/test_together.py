@@ -1,7 +1,7 @@
 """Several jobs, one Secret."""
 
 import time
-from signal import SIGCONT, SIGSTOP
+from signal import SIGCONT, SIGKILL, SIGSTOP
 
 import pytest
 
@@ -52,48 +52,70 @@ def test_jobs_with_a_variable_each_share_one_secret(number: int, worlds: SecretW
         record("kubernetes: together", "four jobs, a variable each", "four keys")
 
 
-@pytest.mark.parametrize("whom", ["create", "patch"])
-def test_a_run_that_slept_while_another_took_over_gives_way(whom: str, worlds: SecretWorlds) -> None:
-    """As on a machine that was suspended: it wakes with a token that nobody has, behind the other one's patch."""
+@pytest.mark.parametrize("when", ["create", "patch", "the list after a lost create", "the list after a killed run"])
+def test_a_run_that_slept_while_another_took_over_gives_way(when: str, worlds: SecretWorlds) -> None:
+    """As on a machine that was suspended: it wakes behind the other one's patch, with a token that nobody has, or with
+    the other one's key in a list of what seems to be left over."""
     with worlds("v4") as world:
+        if "killed" in when:
+            world.proxy.plan(lambda exchange: killed if exchange.is_create else None)  # type: ignore[arg-type]
+            killed_one = Handle()
+
+            def killed(exchange: Exchange) -> None:
+                exchange.forward()
+                killed_one.get().signal(SIGKILL)
+
+            killed_one.set(world.start())
+            assert killed_one.get().wait().code == 128 + SIGKILL
         world.settle()
         handle = Handle()
+        known: list[str] = []
+        lost: list[int] = []
 
         def stop(exchange: Exchange) -> None:
-            answer = exchange.forward() if whom == "create" else None
+            answer = exchange.forward() if when == "create" else None
             handle.get().signal(SIGSTOP)
             other = world.run()
             assert other.code == 0, other.log
             assert "has not been heard of" in other.err
+            known.append(world.token())
             handle.get().signal(SIGCONT)
             if answer:
                 exchange.send(answer.whole)
             else:
                 exchange.pass_on()
 
+        def is_it(exchange: Exchange) -> bool:
+            if when == "patch":
+                return (
+                    VARIABLE.encode() in exchange.request.partition(b'"data"')[2] and b"dryRun" not in exchange.request
+                )
+            if when == "create":
+                return exchange.is_create
+            return b"ListApiKeys" in exchange.request and ("killed" in when or bool(lost))
+
         stopped: list[int] = []
 
         def once(exchange: Exchange) -> object:
-            is_it = (
-                exchange.is_create
-                if whom == "create"
-                else VARIABLE.encode() in exchange.request.partition(b'"data"')[2]
-            )
-            is_it = is_it and b"dryRun" not in exchange.request and not stopped
-            if is_it:
-                stopped.append(exchange.number)
-            return stop if is_it else None
+            if "lost" in when and exchange.is_create and not lost:
+                lost.append(exchange.number)
+                return lambda exchange: exchange.hang_up()
+            if stopped or not is_it(exchange):
+                return None
+            stopped.append(exchange.number)
+            return stop
 
-        (world.proxy if whom == "create" else world.gate).plan(once)  # type: ignore[arg-type]
+        (world.gate if when == "patch" else world.proxy).plan(once)  # type: ignore[arg-type]
         handle.set(world.start(None, (), REQUEST_TIMEOUT="60s"))
         result = handle.get().wait()
         assert stopped
         assert result.code == 0, result.log
         assert "beginning anew" in result.err
+        require(known == [world.token()], "a working token replaced", result.log)
         require(len(world.keys()) == 1, "two keys", result.log)
         world.expect_promise_kept(result)
         world.expect_healed(result.log)
-        record("kubernetes: together", f"stopped at the {whom}, and another took over", "gave way")
+        record("kubernetes: together", f"stopped at the {when.removeprefix('the ')}, and another took over", "gave way")
 
 
 def test_a_run_at_work_is_waited_for(worlds: SecretWorlds) -> None:
@@ -131,7 +153,7 @@ def test_a_run_that_is_long_at_work_is_not_taken_for_a_killed_one(worlds: Secret
     """Its create has no answer again and again; each time it says that it is still there."""
     with worlds("v4") as world:
         world.settle()
-        world.constants["init_job.outputs.secret.STALE"] = 6.0
+        world.constants |= {"init_job.outputs.secret.STALE": 6.0, "init_job.servers.http._PACES": (0.1, 0.2)}
         others: list[Run] = []
         until = [0.0]
 
