@@ -4,7 +4,8 @@ There is no lock in a cluster that a killed run gives back. So a run says in its
 patch carries the resourceVersion that was read: of two writers one gets a conflict. It reads again. Has its own record
 not changed, it patches again; otherwise another run has taken the key over, and it begins anew (Overtaken). A record
 that says so and has not changed for `STALE` seconds, by one's own monotonic clock, is a killed run's, and is taken
-over. Should that run wake up, its next patch is a conflict. Token and record change in one patch.
+over. Should that run wake up, its next patch is a conflict, and it patches before it deletes what seems to be left
+over on the server, which may be the other one's by then. Token and record change in one patch.
 """
 
 import base64

@@ -58,7 +58,7 @@ def test_a_run_that_slept_while_another_took_over_gives_way(when: str, worlds: S
     the other one's key in a list of what seems to be left over."""
     with worlds("v4") as world:
         if "killed" in when:
-            world.proxy.plan(lambda exchange: killed if exchange.is_create else None)  # type: ignore[arg-type]
+            world.proxy.plan(lambda exchange: killed if exchange.is_create else None)
             killed_one = Handle()
 
             def killed(exchange: Exchange) -> None:
