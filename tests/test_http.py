@@ -341,9 +341,14 @@ def test_a_refused_connection_has_a_hint(
     assert hint in caught.value.hint
 
 
-def test_this_machine_has_an_address_of_ipv6_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain, "CONTAINER_MARKS", (str(tmp_path),))
-    assert "the container itself" in explain.failure("http://[::1]:1/", ConnectionRefusedError(), "").hint
+@pytest.mark.parametrize(("inside", "hint"), [(True, "the container itself"), (False, "is 1 its port?")])
+def test_this_machine_has_an_address_of_ipv6_too(
+    inside: bool, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explain, "CONTAINER_MARKS", (str(tmp_path if inside else tmp_path / "nothing"),))
+    error = explain.failure("http://[::1]:1/", ConnectionRefusedError(), "")
+    assert "connection refused" in str(error)
+    assert hint in error.hint
 
 
 # Redirects

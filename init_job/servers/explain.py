@@ -60,9 +60,8 @@ def is_limit(answer: Answer) -> bool:
 
 def is_let_through(answer: Answer) -> bool:
     """Whether a limit to the rate, of whatever kind, has let the request through."""
-    return not (
-        is_trouble(answer) or is_limit(answer) or answer.status == 403 or answer.headers.get("grpc-status") == "14"
-    )
+    refusals = ("8", "14")  # exhausted, unavailable
+    return not (is_trouble(answer) or answer.status == 403 or answer.headers.get("grpc-status") in refusals)
 
 
 def trouble(answer: Answer) -> Unavailable:

@@ -3,6 +3,8 @@
 import itertools
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
@@ -11,8 +13,9 @@ import pytest
 from tests.faults.conftest import Worlds
 from tests.faults.ledger import record
 from tests.faults.proxy import Exchange, Fault, Raw
+from tests.faults.runner import Result
 from tests.faults.sweep import each
-from tests.faults.world import APIS, Api
+from tests.faults.world import APIS, Api, World
 
 _PAGE = b"<html><head><title>Too Many Requests</title></head></html>"
 _GRPC = "application/grpc-web+proto"
@@ -79,27 +82,34 @@ CASES: list[Case] = list(
 )
 
 
+@contextmanager
+def first_run(api: Api, limiter: Limiter, status: str, worlds: Worlds) -> Iterator[tuple[World, Result]]:
+    """It gets there, is refused on the way, and never comes before it has been told to."""
+    with worlds(api) as world:
+        world.settle()
+        world.proxy.plan(limiter.plan)
+        result = world.run(WAIT_TIMEOUT="55s")
+        world.expect_promise_kept(result)
+        assert result.code == 0, result.log
+        assert limiter.refused
+        assert limiter.too_early == []
+        yield world, result
+        world.expect_healed(result.log)
+    told = f", Retry-After: {limiter.retry_after}" if limiter.retry_after else ""
+    record("rate limits", f"one request in {limiter.every:.1f} s, {status}{told}", "exit 0")
+
+
 @pytest.mark.parametrize("api", APIS)
 def test_a_rate_limit_makes_a_first_run_slow_and_wastes_nothing(api: Api, worlds: Worlds) -> None:
     def check(case: Case) -> None:
         limiter = Limiter(*case)
-        with worlds(api) as world:
-            world.settle()
-            world.proxy.plan(limiter.plan)
-            result = world.run(WAIT_TIMEOUT="55s")
-            world.expect_promise_kept(result)
-            assert result.code == 0, result.log
-            assert limiter.refused
+        with first_run(api, limiter, limiter.status[:3], worlds) as (world, result):
             # No answer of the server's was thrown away. After a 503 the job looks whether it made a key.
             asked = [f"{one.method} {one.path.partition('?')[0]}" for one in world.server.requests]
             assert len(asked) == 7 or (limiter.status.startswith("503") and len(asked) < 14), result.log
             once = ("POST /api/internal/api-keys", "POST /api.InternalService/CreateApiKey")
             assert sum(one in once for one in asked) == 1
             assert sum(b"admin" in one.body for one in world.server.requests if "ogin" in one.path) == 1
-            assert limiter.too_early == []
-            world.expect_healed(result.log)
-        told = f", Retry-After: {limiter.retry_after}" if limiter.retry_after else ""
-        record("rate limits", f"one request in {limiter.every:.1f} s, {limiter.status[:3]}{told}", "exit 0")
 
     each(CASES, check, one_of=12)
 
@@ -131,30 +141,14 @@ OTHERWISE: list[Case] = [
 def test_a_rate_limit_is_known_by_what_it_does_whatever_its_status(api: Api, worlds: Worlds) -> None:
     def check(case: Case) -> None:
         limiter = Limiter(*case)
-        with worlds(api) as world:
-            world.settle()
-            world.proxy.plan(limiter.plan)
-            result = world.run(WAIT_TIMEOUT="55s")
-            world.expect_promise_kept(result)
-            assert result.code == 0, result.log
-            assert limiter.refused
-            assert limiter.too_early == []
-            world.expect_healed(result.log)
-        told = f", Retry-After: {limiter.retry_after}" if limiter.retry_after else ""
-        status = CLOSED if limiter.status == CLOSED else limiter.status[:3]
-        record("rate limits", f"one request in {limiter.every:.1f} s, {status}{told}", "exit 0")
+        with first_run(api, limiter, CLOSED if limiter.status == CLOSED else limiter.status[:3], worlds):
+            pass
 
     each(OTHERWISE, check, one_of=12)
 
 
 @pytest.mark.parametrize("status", [8, 14])
 def test_a_rate_limit_that_is_told_as_a_status_of_grpc_makes_a_first_run_slow_only(status: int, worlds: Worlds) -> None:
-    with worlds("v4") as world:
-        world.settle()
-        limiter = Limiter(1.0, "200 OK", "", False, _GRPC, f"grpc-status: {status}")
-        world.proxy.plan(limiter.plan)
-        result = world.run(WAIT_TIMEOUT="55s")
-        world.expect_promise_kept(result)
-        assert result.code == 0, result.log
-        world.expect_healed(result.log)
-        record("rate limits", f"one request in 1.0 s, gRPC status {status}", "exit 0")
+    limiter = Limiter(1.0, "200 OK", "", False, _GRPC, f"grpc-status: {status}")
+    with first_run("v4", limiter, f"gRPC status {status}", worlds):
+        pass
