@@ -34,6 +34,8 @@ COPY --from=build /app /app
 COPY --from=build /out /
 # Where the token goes unless TOKEN_FILE, ENV_FILE, JSON_FILE or KEYS_FILE is set.
 ENV DEFAULT_TOKEN_FILE=/shared/chirpstack_api_token
+# For `python /app check` as a health check; the entry point below does not look at it.
+ENV PYTHONPYCACHEPREFIX=/app/bytecode PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 # Isolated (-I): of the environment only the job's own variables count. -B: all bytecode is there already.
 ENTRYPOINT ["python", "-IB", "-X", "pycache_prefix=/app/bytecode", "/app"]

@@ -96,7 +96,7 @@ class Run:
         if not self.server.log_in(email, password):
             if initial and self.server.log_in(email, initial):
                 what = f"set CHIRPSTACK_PASSWORD as the password of {email}"
-                self._change(what, "password-set", what, lambda: self.server.set_password(password))
+                self._change(what, "password-set", what, lambda: self.server.set_password(password), account=email)
                 return
             # Another job may have set it between the two.
             if not initial or not self.server.log_in(email, password):

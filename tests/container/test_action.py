@@ -119,6 +119,36 @@ def test_the_ca_file_is_read_in_the_container(server: Project, tmp_path: Path) -
     assert any(name == "error" and "/shared/ca.pem holds no certificates" in text for name, text in ran.commands)
 
 
+def test_files_of_the_runner_may_be_links_or_its_users_alone(server: Project, tmp_path: Path) -> None:
+    (tmp_path / "keys.toml").write_text(KEYS)
+    (tmp_path / "keys.toml").chmod(0o600)
+    (tmp_path / "link").symlink_to("keys.toml")
+    ran = github.run(tmp_path, inputs(server, keys_file="link"))
+    assert ran.code == 0, ran.log
+
+
+@pytest.mark.parametrize("missing", ["docker", "jq"])
+def test_without_a_tool_that_it_needs_no_key_is_made(server: Project, tmp_path: Path, missing: str) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool in {"bash", "sed", "grep", "mktemp", "rm", "cat", "tee", "tail", "install", "docker", "jq"} - {missing}:
+        (folder / tool).symlink_to(str(shutil.which(tool)))
+    ran = github.run(tmp_path, inputs(server), str(folder))
+    assert ran.code == 1
+    (told,) = [text for name, text in ran.commands if name == "error"]
+    assert told.startswith(f"{missing} is missing")
+    assert server.key_names() == []
+
+
+def test_keys_whose_tokens_would_not_get_out_are_not_made(server: Project, tmp_path: Path) -> None:
+    (tmp_path / "keys.toml").write_text(KEYS.replace(".json", ""))
+    ran = github.run(tmp_path, inputs(server, keys_file="keys.toml"))
+    assert ran.code == 2
+    (told,) = [text for name, text in ran.commands if name == "error"]
+    assert 'json_file = "/shared/NAME.json"' in told
+    assert server.key_names() == []
+
+
 def test_what_is_told_of_a_key_is_no_command_to_the_runner(server: Project, tmp_path: Path) -> None:
     ran = github.run(tmp_path, inputs(server, name="##[set-output name=token]mine"))
     assert ran.code == 0, ran.log

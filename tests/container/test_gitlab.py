@@ -36,7 +36,7 @@ def job(inputs: dict[str, str]) -> dict[str, Any]:
 def run(server: Project, folder: Path, fails: bool = False, **inputs: str) -> Done:
     """`folder` is the checkout, made here."""
     made = job({"image": IMAGE, "url": "http://chirpstack:8080", **inputs})
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     folder.chmod(0o777)
     # The password is a variable of the project.
     variables = {**made["variables"], "CHIRPSTACK_PASSWORD": "admin"}
@@ -75,7 +75,20 @@ def test_nobody_can_download_the_token() -> None:
 def test_the_script_is_what_the_image_starts_by_itself() -> None:
     found = re.search(r"^ENTRYPOINT (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert found
-    assert JOBS["chirpstack-init"]["script"] == [" ".join(json.loads(found[1]))]
+    assert JOBS["chirpstack-init"]["script"] == [" ".join([*json.loads(found[1]), "--env-file", "/dev/null"])]
+
+
+def test_the_header_has_inputs_and_nothing_else() -> None:
+    """GitLab refuses other keys: lib/gitlab/ci/config/header/spec.rb, ALLOWED_KEYS."""
+    assert HEADER.keys() == {"spec"}
+    assert HEADER["spec"].keys() == {"inputs"}
+
+
+def test_the_env_file_of_the_checkout_is_the_projects_own(server: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "builds"
+    folder.mkdir()
+    (folder / ".env").write_text("API_KEY_NAME=another\nKEYS_FILE=keys.toml\nno binding\n")
+    assert "created key 'init-job'" in run(server, folder).stderr
 
 
 @pytest.mark.parametrize(

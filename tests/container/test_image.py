@@ -106,10 +106,22 @@ def test_nothing_is_compiled_when_the_job_starts(server: Project) -> None:
         *("--env", "CHIRPSTACK_PASWORD=typo", "--env", "ENV_FILE=/env/.env", "--env", "JSON_FILE=/env/key.json"),
         *("--env", "LOG_FORMAT=json", IMAGE, "-vv", *arguments),
     ).stderr
-    loaded = [line for line in told.splitlines() if line.startswith("# code object from ")]
+    loaded = compiled_before(told)
     assert any("init_job/cli" in line for line in loaded)
     assert any("chirpstack_pb2" in line for line in loaded)
+
+
+def test_nothing_is_compiled_for_a_health_check() -> None:
+    """As docs/docker.md has it, which asks without the entry point's options."""
+    check = ("run", "--rm", "--network", "none", "--entrypoint", "python", IMAGE, "-vv", "/app", "check")
+    assert any("init_job/check" in line for line in compiled_before(docker(*check, fails=True).stderr))
+
+
+def compiled_before(told: str) -> list[str]:
+    """What an interpreter with -vv has loaded: all of it was bytecode."""
+    loaded = [line for line in told.splitlines() if line.startswith("# code object from ")]
     assert [line for line in loaded if not line.rstrip("'").endswith(".pyc")] == []
+    return loaded
 
 
 def test_the_interpreter_takes_no_orders_from_the_environment() -> None:

@@ -17,11 +17,12 @@ _PAGE = _ROOT / "docs" / "reliability.md"
 _INTRODUCTION = """# Reliability
 
 What `tests/faults` tried, and (KUBERNETES_TESTS=1, against a real API server) `tests/kubernetes`, and how it ended.
-Written by `make reliability`, which takes up to an hour; do not edit. Every run is a process of its own, with real
-sockets, files and signals, against a simulated v3 or v4.
+Written by `make reliability`, which takes up to an hour; do not edit.
 
-{total:,} cases. After each run that was hurt, one more run without a fault had to leave exactly the keys of the name
-that should be there, a working token in every output, and every other key on the server untouched.
+{runs:,} runs, each a process of its own with real sockets, files and signals, against a simulated v3 or v4; and
+{inputs:,} generated inputs to what reads and writes (the sections Fuzz and `.env` files). After each run that was
+hurt, one more run without a fault had to leave exactly the keys of the name that should be there, a working token in
+every output, and every other key on the server untouched.
 """
 _NEVER = """## What must not happen
 
@@ -149,8 +150,9 @@ def read(folder: Path) -> Tables:
 
 def page(tables: Tables, complete: bool) -> str:
     never = tables.get("never", {})
-    total = sum(sum(counts.values()) for name in _SECTIONS for counts in tables.get(name, {}).values())
-    parts = [_INTRODUCTION.format(total=total)]
+    totals = {name: sum(sum(counts.values()) for counts in tables.get(name, {}).values()) for name in _SECTIONS}
+    inputs = totals["fuzz"] + totals["env files"]
+    parts = [_INTRODUCTION.format(runs=sum(totals.values()) - inputs, inputs=inputs)]
     if not complete:
         parts.append("**A suite failed: these counts are not complete.**\n")
     counts = _table(["", "times"], ([what, never[what]["times"] if what in never else 0] for what in NEVER))

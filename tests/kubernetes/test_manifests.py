@@ -174,6 +174,13 @@ def test_the_cronjob_replaces_an_old_key_and_leaves_a_young_one(site: Site, tmp_
     site.kubectl("create", "job", "young", "--from=cronjob/chirpstack-rotation")
     assert "is up to date" in site.end("young")
     assert site.token() == token
+    # As docs/kubernetes.md says for a young one.
+    now = ("create", "job", "now", "--from=cronjob/chirpstack-rotation", "--dry-run=client", "--output", "yaml")
+    job = call("sed", "/--if-older-than/{N;d;}", input=site.kubectl(*now).stdout).stdout
+    site.kubectl("create", "--filename", "-", input=job)
+    assert "created key 'kubernetes'" in site.end("now")
+    assert site.token() != token
+    token = site.token()
     path = "/spec/jobTemplate/spec/template/spec/containers/0/args/2"
     old = [{"op": "replace", "path": path, "value": "0s"}]
     patch = {"target": {"kind": "CronJob"}, "patch": json.dumps(old)}
