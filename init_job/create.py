@@ -56,10 +56,13 @@ class Creation:
         """Create, and bring the token to disk. Unavailable: the create had no answer."""
         server, asked = self._job.run.server, self._job.asked
         listed = server.list_keys(self._scope, asked.name) if self._then == self._intended else []
-        self._job.memory.renew()  # only now: the list may have taken long, and another run's key may be in it
-        for key in listed:
-            if key.id not in self._known:
-                self._job.run.delete_key(key.id, "the answer with its token was lost")
+        unknown = [key.id for key in listed if key.id not in self._known]
+        if unknown:
+            self._job.memory.claim()  # only now: another run's key may be in the list
+        else:
+            self._job.memory.renew()
+        for key_id in unknown:
+            self._job.run.delete_key(key_id, "the answer with its token was lost")
         with signals.shield():
             earlier, self._then = self._then, self._intended
             try:

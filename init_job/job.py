@@ -78,9 +78,9 @@ class Job:
         return list(found.values())
 
     def remembers(self, saved: list[SavedToken]) -> MadeKey | None:
-        """The key of the only saved token, if this job made it under exactly these settings and finished its work."""
+        """The key of the only saved token, if this job made it under exactly these settings."""
         made = self.memory.state.key
-        if made is None or self.memory.state.intent is not None or [one.key_id for one in saved] != [made.id]:
+        if made is None or [one.key_id for one in saved] != [made.id]:
             return None
         same = (made.identity, made.read_only) == (self.identity, self.asked.read_only)
         return made if same else None
@@ -88,6 +88,8 @@ class Job:
     def still_works(self, made: MadeKey, saved: SavedToken) -> bool:
         """One request when it does. Any doubt is a no: then the server is waited for and asked for everything. Raises
         ConfigurationError when another key of the run is the same one."""
+        if self.memory.state.intent:
+            return False  # whatever a run has left is to be looked at
         scope = ResolvedScope(made.scope.partition(":")[0], made.scope_id)
         self.run.claim(made.name, scope, self)
         asked = self.run.settings

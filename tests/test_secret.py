@@ -11,6 +11,8 @@ from init_job.outputs import annotation
 from init_job.outputs.annotation import Seen
 from init_job.outputs.interface import IssuedKey
 from init_job.outputs.secret import SecretData
+from init_job.servers import kubernetes
+from init_job.servers.kubernetes import Named
 from init_job.state import Intent, MadeKey, State
 from tests.support import jwt, run_job
 
@@ -83,6 +85,15 @@ def test_a_run_is_at_work_while_it_intends_something_until_it_says_that_it_is_no
 def test_a_record_that_cannot_be_read_is_none(one: object, caplog: pytest.LogCaptureFixture) -> None:
     assert annotation.remembered(one, "the record of A") == State()  # type: ignore[arg-type]
     assert "the record of A cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["immutable-x", "admission"])
+def test_a_secrets_name_is_no_reason(name: str) -> None:
+    said = f'secrets "{name}" is forbidden: User "system:serviceaccount:{name}:job" cannot patch resource "secrets"'
+    assert "give the job's account a Role" in kubernetes._hint(403, said, Named("ns", name), "ns")
+    assert "immutable: true" in kubernetes._hint(
+        422, f'Secret "{name}" is invalid: data: field is immutable', Named("ns", name), "ns"
+    )
 
 
 def test_the_differences_of_two_contents_are_a_merge_patch() -> None:

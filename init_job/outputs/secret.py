@@ -5,7 +5,8 @@ patch carries the resourceVersion that was read: of two writers one gets a confl
 not changed, it patches again; otherwise another run has taken the key over, and it begins anew (Overtaken). A record
 that says so and has not changed for `STALE` seconds, by one's own monotonic clock, is a killed run's, and is taken
 over. Should that run wake up, its next patch is a conflict, and it patches before it deletes what seems to be left
-over on the server, which may be the other one's by then. Token and record change in one patch.
+over on the server, which may be the other one's by then (whatever its own clock says, which stands still while a
+machine is suspended). Token and record change in one patch.
 """
 
 import base64
@@ -144,7 +145,8 @@ class Secret(Place):
                     try:
                         self._seen = annotation.seen(self._cluster.patch(self._secret, patch))
                     except Conflict:
-                        self._seen = None
+                        if self._read().version == there.version:
+                            raise  # it is about something else
                         continue
                     except Unavailable as error:
                         if error.in_doubt:
@@ -165,8 +167,6 @@ class Secret(Place):
     def _prove(self, patch: dict[str, object]) -> None:
         try:
             self._cluster.patiently(lambda: self._cluster.patch(self._secret, patch, only_try=True))
-        except Conflict:
-            pass  # many write it at this moment: it can be written
         except OutputError as error:
             if "does not support dry run" not in str(error):  # an admission webhook's limit, and no answer
                 raise

@@ -1,13 +1,14 @@
 """The cluster's API server, as far as this job has a question for it: to read one Secret, and to patch it."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from init_job import log
 from init_job.account import Account
-from init_job.errors import ConfigurationError, NotReady, OutputError, Unavailable
+from init_job.errors import ConfigurationError, NotReady, NotThere, OutputError, Overtaken, Unavailable
 from init_job.servers import explain
 from init_job.servers.answer import Answer
 from init_job.servers.http import Http
@@ -20,8 +21,11 @@ Json = Mapping[str, Any]
 _LONGEST_QUOTE = 300  # characters
 
 
-class Conflict(Exception):
-    """The Secret is not what it was when it was read."""
+class Conflict(NotThere):
+    """The Secret is not what it was when it was read; or whoever says so, such as an admission webhook, has another
+    reason."""
+
+    in_doubt = False
 
 
 class Missing(OutputError):
@@ -66,6 +70,8 @@ class Cluster:
         """What it returns, tried again until the run's deadline. Raises OutputError then."""
         try:
             return self._patience.call(action)
+        except Overtaken:
+            raise
         except NotReady as error:
             raise OutputError(str(error.__cause__), error.hint) from error
 
@@ -94,7 +100,7 @@ class Cluster:
         try:
             # Of an answer that was cut nobody knows where a token begins: only what is whole is told.
             answer = self._http.send(method, path, headers, content, confidential=True)
-            return _object(answer, verb, secret, self._account.namespace)
+            found = _object(answer)
         except Unavailable as error:
             error.args = (f"{self._variable}: {error}",)
             error.hint = (
@@ -102,36 +108,44 @@ class Cluster:
                 "its address in NO_PROXY keep the pod from it?"
             )
             raise
+        if found["kind"] == "Secret":
+            return found
+        raise self._refusal(answer, log.masked(found["message"])[:_LONGEST_QUOTE], verb, secret)
+
+    def _refusal(self, answer: Answer, said: str, verb: str, secret: Named) -> Exception:
+        """What the API server itself means by it."""
+        what = f"the API server refuses to {verb} {secret}: {answer.status} {said}"
+        if answer.status == 409:
+            return Conflict(
+                what,
+                "something else changes it again and again, or an admission webhook says so: let it pass this Secret",
+            )
+        if explain.is_trouble(answer):
+            trouble = explain.trouble(answer)
+            trouble.args = (f"{self._variable}: {trouble}: {said}",)
+            trouble.hint = "the API server itself says so: look at it, or raise WAIT_TIMEOUT"
+            return trouble
+        if answer.status == 404:
+            return Missing(
+                f"there is no {secret}",
+                "the job makes none, so that it needs no right to: apply one without data, as examples/kubernetes does",
+            )
+        return OutputError(what, _hint(answer.status, said, secret, self._account.namespace))
 
 
-def _object(answer: Answer, verb: str, secret: Named, own_namespace: str) -> Json:
-    """The Secret of an answer. Raises Conflict, OutputError, Unavailable."""
+def _object(answer: Answer) -> Json:
+    """The API server's: a Secret, or a Status with a message. Raises Unavailable when it is neither."""
     try:
         found = json.loads(answer.body)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict):
-        found = {}
-    if answer.status == 200 and found.get("kind") == "Secret":
-        return found
-    if answer.status == 409 and verb == "patch":
-        raise Conflict
-    said = log.masked(str(found.get("message", "")))[:_LONGEST_QUOTE] if found.get("kind") == "Status" else ""
+    if isinstance(found, dict):
+        is_refusal = answer.status >= 400 and found.get("kind") == "Status" and isinstance(found.get("message"), str)
+        if (answer.status == 200 and found.get("kind") == "Secret") or (is_refusal and found["message"]):
+            return found
     if explain.is_trouble(answer):
-        trouble = explain.trouble(answer)
-        trouble.args = (f"{trouble}: {said}" if said else str(trouble),)
-        raise trouble
-    if not said or answer.status == 409:
-        raise Unavailable(f"{answer}, which is no Secret")
-    if answer.status == 404:
-        raise Missing(
-            f"there is no {secret}",
-            "the job makes none, so that it needs no right to: apply one without data, as examples/kubernetes does",
-        )
-    raise OutputError(
-        f"the API server refuses to {verb} {secret}: {answer.status} {said}",
-        _hint(answer.status, said, secret, own_namespace),
-    )
+        raise explain.trouble(answer)
+    raise Unavailable(f"{answer}, which is no Secret")
 
 
 def _hint(status: int, said: str, secret: Named, own_namespace: str) -> str:
@@ -140,6 +154,7 @@ def _hint(status: int, said: str, secret: Named, own_namespace: str) -> str:
             "the service account's token is not accepted: it has expired, or its account or pod was deleted; start a "
             "new pod"
         )
+    said = re.sub('"[^"]*"', "", said)  # names may be any words
     if "immutable" in said:
         return "delete the Secret and apply it again without `immutable: true`: what is immutable cannot be rotated"
     if "exceeded quota" in said or "admission" in said or "denied the request" in said:

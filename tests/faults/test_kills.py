@@ -158,6 +158,39 @@ def test_a_job_that_waits_for_an_answer_ends_within_a_second_or_with_the_token_o
     each(cases(), check, one_of=SHARE)
 
 
+@pytest.mark.parametrize("unfinished", ["the old key is not deleted", "a create had no answer"])
+@pytest.mark.parametrize("api", APIS)
+def test_a_young_key_stays_whatever_a_run_has_left_to_do(api: Api, unfinished: str, worlds: Worlds) -> None:
+    with worlds(api) as world:
+        world.settle()
+        lost: list[int] = []
+
+        def lose_one(exchange: Exchange) -> Callable[[Exchange], None] | None:
+            if lost or not exchange.is_create:
+                return None
+            lost.append(exchange.number)
+            return lambda exchange: exchange.hang_up()
+
+        if "create" in unfinished:
+            world.proxy.plan(lose_one)
+            assert world.run().code == 0
+            assert lost
+        else:
+            assert world.run().code == 0
+            is_delete = {"v3": b"DELETE ", "v4": b"POST /api.InternalService/DeleteApiKey "}[api]
+            world.proxy.plan(lambda exchange: Exchange.hang_up if exchange.request.startswith(is_delete) else None)
+            assert world.run(None, ("rotate",), WAIT_TIMEOUT="0").code == 3
+            assert len(world.keys()) == 2
+        world.proxy.plan(None)
+        tokens = world.tokens()
+        again = world.run(None, ("rotate", "--if-older-than", "30d"))
+        assert again.code == 0, again.log
+        require(world.tokens() == tokens, "a working token replaced", again.log)
+        require(len(world.keys()) == 1, "two keys", again.log)
+        world.expect_promise_kept(again)
+        record("keys of others", f"rotate --if-older-than when {unfinished}", "exit 0, the young key stays")
+
+
 @pytest.mark.parametrize("signum", [SIGTERM, SIGINT], ids=lambda signum: signum.name)
 @pytest.mark.parametrize("what", ["waiting: ", "another job holds"])
 def test_a_job_that_waits_for_a_server_or_a_lock_ends_within_a_second(

@@ -318,6 +318,37 @@ def test_a_policy_that_refuses_the_patch_is_quoted(world: SecretWorld) -> None:
     assert not world.keys()
 
 
+@pytest.mark.parametrize("which", ["all", "those with the token"])
+def test_a_conflict_that_is_about_something_else_comes_to_an_end_and_no_key_is_left(
+    world: SecretWorld, which: str
+) -> None:
+    body = b'{"kind": "Status", "code": 409, "reason": "Conflict", "message": "denied: not on a Friday"}'
+    answer = Raw.of("409 Conflict", body, "application/json").whole
+
+    def refuse(exchange: Exchange) -> Any:
+        head, _, changes = exchange.request.partition(b"\r\n\r\n")
+        is_it = head.startswith(b"PATCH") and (which == "all" or (b'"data"' in changes and b"dryRun" not in head))
+        return (lambda exchange: exchange.send(answer)) if is_it else None
+
+    world.gate.plan(refuse)
+    result = world.run(None, (), WAIT_TIMEOUT="1s")
+    said = error(result, 6)
+    assert "409 denied: not on a Friday" in said
+    assert "an admission webhook" in said
+    assert result.seconds < 5
+    assert not world.keys()
+    world.expect_healed(result.log)
+
+
+def test_trouble_that_the_api_server_has_itself_is_told_as_its_own(world: SecretWorld) -> None:
+    body = b'{"kind": "Status", "code": 503, "reason": "ServiceUnavailable", "message": "etcd is gone"}'
+    answer = Raw.of("503 Service Unavailable", body, "application/json").whole
+    world.gate.plan(lambda exchange: lambda exchange: exchange.send(answer))
+    said = error(world.run(None, (), WAIT_TIMEOUT="0"), 6)
+    assert "etcd is gone" in said
+    assert "the API server itself says so" in said
+
+
 def test_a_run_that_is_killed_between_create_and_patch_is_mended_by_the_next(world: SecretWorld) -> None:
     killed_after_the_create(world)
     (left,) = world.ids()

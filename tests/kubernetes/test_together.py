@@ -10,7 +10,7 @@ from tests.faults.proxy import Exchange
 from tests.faults.runner import Run
 from tests.faults.world import FULL, Handle
 from tests.kubernetes.conftest import SecretWorlds
-from tests.kubernetes.world import VARIABLE
+from tests.kubernetes.world import STALE, VARIABLE
 
 ROUNDS = range(20 if FULL else 3)
 
@@ -52,7 +52,17 @@ def test_jobs_with_a_variable_each_share_one_secret(number: int, worlds: SecretW
         record("kubernetes: together", "four jobs, a variable each", "four keys")
 
 
-@pytest.mark.parametrize("when", ["create", "patch", "the list after a lost create", "the list after a killed run"])
+@pytest.mark.parametrize(
+    "when",
+    [
+        "create",
+        "patch",
+        "patch before an API server in trouble",
+        "the list after a lost create",
+        "the list after a lost create with its clock",
+        "the list after a killed run",
+    ],
+)
 def test_a_run_that_slept_while_another_took_over_gives_way(when: str, worlds: SecretWorlds) -> None:
     """As on a machine that was suspended: it wakes behind the other one's patch, with a token that nobody has, or with
     the other one's key in a list of what seems to be left over."""
@@ -70,11 +80,13 @@ def test_a_run_that_slept_while_another_took_over_gives_way(when: str, worlds: S
         world.settle()
         handle = Handle()
         known: list[str] = []
+        gets: list[bytes] = []
         lost: list[int] = []
 
         def stop(exchange: Exchange) -> None:
             answer = exchange.forward() if when == "create" else None
             handle.get().signal(SIGSTOP)
+            world.constants["init_job.outputs.secret.STALE"] = STALE
             other = world.run()
             assert other.code == 0, other.log
             assert "has not been heard of" in other.err
@@ -86,7 +98,7 @@ def test_a_run_that_slept_while_another_took_over_gives_way(when: str, worlds: S
                 exchange.pass_on()
 
         def is_it(exchange: Exchange) -> bool:
-            if when == "patch":
+            if "patch" in when:
                 return (
                     VARIABLE.encode() in exchange.request.partition(b'"data"')[2] and b"dryRun" not in exchange.request
                 )
@@ -100,12 +112,19 @@ def test_a_run_that_slept_while_another_took_over_gives_way(when: str, worlds: S
             if "lost" in when and exchange.is_create and not lost:
                 lost.append(exchange.number)
                 return lambda exchange: exchange.hang_up()
+            if stopped and "trouble" in when and exchange.request.startswith(b"GET "):
+                gets.append(exchange.request)
+                # The one after that which is answered with the other one's record.
+                return lambda exchange: exchange.hang_up() if len(gets) == 2 else exchange.pass_on()
             if stopped or not is_it(exchange):
                 return None
             stopped.append(exchange.number)
             return stop
 
-        (world.gate if when == "patch" else world.proxy).plan(once)  # type: ignore[arg-type]
+        (world.gate if "patch" in when else world.proxy).plan(once)  # type: ignore[arg-type]
+        if "clock" in when:
+            # To this one it seems that no time has passed.
+            world.constants["init_job.outputs.secret.STALE"] = 3600.0
         handle.set(world.start(None, (), REQUEST_TIMEOUT="60s"))
         result = handle.get().wait()
         assert stopped
