@@ -82,15 +82,7 @@ EXIT_CODES: tuple[tuple[str, str], ...] = (
     ("0", "done: a token that the server accepts is in every output"),
     *(
         (str(error.exit_code), error.meaning)
-        for error in (
-            InitJobError,
-            ConfigurationError,
-            NotReady,
-            AccountError,
-            TokenError,
-            OutputError,
-            ServerRefusal,
-        )
+        for error in (InitJobError, ConfigurationError, NotReady, AccountError, TokenError, OutputError, ServerRefusal)
     ),
     ("130, 143", "interrupted (SIGINT), terminated (SIGTERM)"),
 )
