@@ -102,29 +102,24 @@ class Memory:
 
 
 class StateFile(Memory):
-    """Open and locked, or (without a file) a memory that ends with the run."""
+    """Open and locked."""
 
-    def __init__(self, state: State = State(), fd: int = -1) -> None:
+    def __init__(self, state: State, fd: int) -> None:
         super().__init__(state)
         self._fd = fd
-
-    @property
-    def is_kept(self) -> bool:
-        return self._fd >= 0
 
     def save(self, state: State) -> None:
         """In place: the lock is on this file, and it must stay the same one."""
         super().save(state)
-        if self.is_kept:
-            # An empty file is removed in the end.
-            text = json.dumps(content(state)) + "\n" if state != State() else ""
-            try:
-                disk.overwrite(self._fd, text.encode())
-            except OSError as error:
-                raise OutputError(
-                    f"the state file cannot be written: {error.strerror}",
-                    "free some space on the volume, or check its file system",
-                ) from error
+        # An empty file is removed in the end.
+        text = json.dumps(content(state)) + "\n" if state != State() else ""
+        try:
+            disk.overwrite(self._fd, text.encode())
+        except OSError as error:
+            raise OutputError(
+                f"the state file cannot be written: {error.strerror}",
+                "free some space on the volume, or check its file system",
+            ) from error
 
 
 def content(state: State) -> dict[str, object]:
@@ -151,7 +146,7 @@ def peek(path: str) -> State:
 
 
 @contextlib.contextmanager
-def locked(path: str, patience: float) -> Iterator[StateFile]:
+def locked(path: str, patience: float) -> Iterator[Memory]:
     """The state file, for this job alone. Waits up to `patience` seconds for another job; raises NotReady then, and
     OutputError when a neighbour may have put it there.
 
@@ -167,7 +162,7 @@ def locked(path: str, patience: float) -> Iterator[StateFile]:
                 f"nothing can be remembered in {path} ({error.strerror}): every run logs in, and a token "
                 "whose writing is interrupted is lost",
             )
-        yield StateFile(peek(path))
+        yield Memory(peek(path))
         return
     try:
         yield StateFile(_read(fd, path), fd)

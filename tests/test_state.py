@@ -95,7 +95,7 @@ def test_what_is_no_plain_file_is_not_followed(
     else:
         os.mkfifo(path)
     with state.locked(path, 0) as file:
-        assert not file.is_kept
+        assert not isinstance(file, state.StateFile)
         file.save(State(MADE))
         assert file.state == State(MADE)
     assert target.read_text() == "precious"
@@ -110,14 +110,14 @@ def test_on_a_volume_that_is_read_only_now_what_was_saved_is_still_known(tmp_pat
         "path = sys.argv[1] + '/.token.state'\n"
         "with state.locked(path, 0) as file: file.save(state.State(intent=state.Intent('n', 's', 'u', ('a',), ())))\n"
         "subprocess.run(['mount', '-o', 'remount,ro', sys.argv[1]], check=True)\n"
-        "with state.locked(path, 0) as file: print(file.state.intent.name, file.is_kept)\n"
+        "with state.locked(path, 0) as file: print(file.state.intent.name, type(file).__name__)\n"
     )
     mounted = f'mount -t tmpfs tmpfs {tmp_path} && exec "$0" -c "$1" {tmp_path}'
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", mounted, sys.executable, script],
         cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.stdout == "n False\n", done.stderr
+    assert done.stdout == "n Memory\n", done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

@@ -32,7 +32,7 @@ class Place(ABC):
         """What is remembered of the key whose token is here, for this run alone, after `patience` seconds of waiting at
         most; None: it is only looked at. Raises NotReady, OutputError, and Overtaken where others are not kept out."""
         if not self.memory or patience is None:
-            yield state.StateFile(state.peek(self.memory) if self.memory else state.State())
+            yield state.Memory(state.peek(self.memory) if self.memory else state.State())
             return
         with state.locked(self.memory, patience) as memory:
             yield memory
