@@ -229,20 +229,16 @@ def _read(fd: int, path: str) -> State:
 
 def parsed(found: Any, where: str) -> State:
     """From JSON, where there is any. Never raises: see above."""
+    if found is None:
+        return State()
     try:
-        return _parse(found) if found is not None else State()
-    except (ValueError, TypeError, KeyError, AttributeError):
+        if found["format"] != _FORMAT or not isinstance(found["left"], list):
+            raise ValueError
+        left = tuple(made for one in found["left"] if (made := _record(MadeKey, one)))
+        return State(_record(MadeKey, found["key"]), left, _record(Intent, found["intent"]))
+    except (ValueError, TypeError, KeyError):
         log.warning("bad-state", f"{where} cannot be read (damaged, or made by a later version): ignored")
         return State()
-
-
-def _parse(found: dict[str, Any]) -> State:
-    if found["format"] != _FORMAT:
-        raise ValueError
-    if not isinstance(found["left"], list):
-        raise TypeError
-    left = tuple(made for one in found["left"] if (made := _record(MadeKey, one)))
-    return State(_record(MadeKey, found["key"]), left, _record(Intent, found["intent"]))
 
 
 R = TypeVar("R", MadeKey, Intent)
