@@ -13,7 +13,7 @@ from init_job.outputs.interface import IssuedKey
 from init_job.outputs.secret import SecretData
 from init_job.servers import kubernetes
 from init_job.servers.kubernetes import Named
-from init_job.state import Intent, MadeKey, State
+from init_job.state import Intent, MadeKey, State, parsed
 from tests.support import jwt, run_job
 
 MADE = MadeKey("1", "n", "admin", "", False, "http://s", "v4", "4.19", "")
@@ -67,7 +67,7 @@ def test_the_last_record_that_goes_takes_the_annotation_with_it() -> None:
 def test_what_is_remembered_comes_back() -> None:
     for remembered in (State(), State(MADE), State(MADE, (MADE,), INTENT), State(intent=INTENT)):
         one = json.loads(json.dumps(annotation.record(remembered, "r-1")))
-        assert annotation.remembered(one, "here") == remembered
+        assert parsed(one, "here") == remembered
         assert annotation.record(remembered, "r-1") == one
 
 
@@ -75,7 +75,7 @@ def test_a_run_is_at_work_while_it_intends_something_until_it_says_that_it_is_no
     claimed = annotation.record(State(MADE, (), INTENT), "r-1")
     assert annotation.is_claimed(claimed)
     assert not annotation.is_claimed(annotation.released(claimed))
-    assert annotation.remembered(annotation.released(claimed), "here").intent == INTENT
+    assert parsed(annotation.released(claimed), "here").intent == INTENT
     assert not annotation.is_claimed(annotation.record(State(MADE), "r-1"))
     assert not annotation.is_claimed(None)
     assert not annotation.is_claimed("odd")  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ def test_a_run_is_at_work_while_it_intends_something_until_it_says_that_it_is_no
 
 @pytest.mark.parametrize("one", ["odd", 1, [], {}, {"format": 2}, {"format": 99, "key": None}])
 def test_a_record_that_cannot_be_read_is_none(one: object, caplog: pytest.LogCaptureFixture) -> None:
-    assert annotation.remembered(one, "the record of A") == State()  # type: ignore[arg-type]
+    assert parsed(one, "the record of A") == State()
     assert "the record of A cannot be read" in caplog.text
 
 

@@ -83,7 +83,3 @@ def released(one: Record) -> Record:
 
 def is_claimed(one: Record) -> bool:
     return isinstance(one, Mapping) and _RUN in one
-
-
-def remembered(one: Record, where: str) -> State:
-    return state.parsed(one, where)

@@ -24,7 +24,7 @@ from init_job.outputs.annotation import Record, Seen
 from init_job.outputs.interface import Format, IssuedKey
 from init_job.outputs.place import Edit, Place
 from init_job.servers.kubernetes import Cluster, Conflict, Missing, Named
-from init_job.state import Memory, State
+from init_job.state import Memory, State, parsed
 
 STALE = 30.0  # seconds
 
@@ -186,7 +186,7 @@ class Secret(Place):
         return self._seen
 
     def _remembered(self) -> State:
-        return annotation.remembered(self._own[0], f"the record of {self}")
+        return parsed(self._own[0], f"the record of {self}")
 
     def _wait_for_others(self, patience: float) -> None:
         """Until no other run is at work on the key. Raises NotReady when one is for longer than `patience` seconds; a
