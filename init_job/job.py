@@ -60,7 +60,7 @@ class Job:
     def remembering(self) -> Iterator[None]:
         """For this run alone, or only looked at. The first of the places that can remember does it for all."""
         places = [output.place for output in self.outputs]
-        place = next((one for one in places if one.can_remember), places[0])
+        place = next((one for one in places if one.is_kept), places[0])
         with place.remembering(self.run.patience.left if self.run.may_change else None) as self.memory:
             yield
 

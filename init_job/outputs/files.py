@@ -24,8 +24,6 @@ _IN_PLACE_INSTEAD = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.
 
 
 class File(Place):
-    can_remember = True
-
     def __init__(self, path: str, variable: str, default_mode: int, mode: int = -1, part: str = "") -> None:
         """The modes are for a new file; `mode` is what the user asks for, if anything. `part`: the rest of the file is
         the user's. So it may be a link, and it is locked while it is read and changed, because others change it too."""

@@ -17,9 +17,8 @@ Edit = Callable[[bytes], bytes | None]
 class Place(ABC):
     memory = ""
     """The path of the state file of a job that has its outputs here; empty: there is none."""
-    can_remember = False
     is_kept = True
-    """What is written can be read again."""
+    """What is written can be read again, and what is remembered of it as well."""
     is_in_doubt = False
     """What was written last may be there or not, and there is no telling."""
 

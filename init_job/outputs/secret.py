@@ -62,8 +62,6 @@ class SecretData(Format):
 
 
 class Secret(Place):
-    can_remember = True
-
     def __init__(self, cluster: Cluster, secret: Named, names: tuple[str, ...]) -> None:
         """`names` are what of its data is this job's; the first one is the token's, and its record's."""
         self._cluster = cluster
