@@ -5,7 +5,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from init_job.errors import AccountError, ServerRefusal, Unavailable
 from init_job.servers.answer import Answer
@@ -29,14 +29,6 @@ _ANOTHER_SENDER = "a proxy on the way adds an Authorization header of its own: i
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-
-class _Listed(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-L = TypeVar("L", bound=_Listed)
 
 
 def patiently(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
@@ -74,6 +66,9 @@ class Group:
 
     id: str
     name: str
+
+
+L = TypeVar("L", Key, Group)
 
 
 class Generation(Server):
