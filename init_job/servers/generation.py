@@ -19,6 +19,7 @@ from init_job.servers.interface import (
     Server,
     TokenStatus,
 )
+from init_job.tokens import is_jwt
 from init_job.wait import Patience
 
 PAGE = 5000
@@ -113,9 +114,21 @@ class Generation(Server):
         self._session = self._patience.call(lambda: self._token_of_login(email, password))
         return bool(self._session)
 
-    @abstractmethod
     def _token_of_login(self, email: str, password: str) -> str:
         """In one try; empty when it is refused."""
+        try:
+            token = self._answer_to_login(email, password)
+        except Refused as refused:
+            if refused.code == UNAUTHENTICATED:
+                return ""
+            raise self._refusal(refused) from None
+        if not isinstance(token, str) or not is_jwt(token):
+            raise Unavailable("the server answered the login with something that is no token")
+        return token
+
+    @abstractmethod
+    def _answer_to_login(self, email: str, password: str) -> object:
+        """What stands in the token's place, in one try. Raises Refused."""
 
     @patiently
     def check_token(self, token: str, key_id: str, scope: ResolvedScope | None = None) -> TokenStatus:

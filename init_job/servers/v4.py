@@ -19,7 +19,6 @@ from init_job.servers.generation import (
 )
 from init_job.servers.http import Http
 from init_job.servers.interface import KEY_DELETED, SIGNED_OTHERWISE, Key, NewKey, ResolvedScope
-from init_job.tokens import is_jwt
 from init_job.values import Scope, unsupported
 from init_job.wait import Patience
 
@@ -74,17 +73,9 @@ class V4(Generation):
             self._ask_for_version()
         return accepted
 
-    def _token_of_login(self, email: str, password: str) -> str:
+    def _answer_to_login(self, email: str, password: str) -> object:
         request = pb.LoginRequest(email=email, password=password)
-        try:
-            token = _parse(pb.LoginResponse, self._send(_LOGIN, request, confidential=True)).jwt
-        except Refused as refused:
-            if refused.code == UNAUTHENTICATED:
-                return ""
-            raise self._refusal(refused) from None
-        if not is_jwt(token):
-            raise Unavailable("the server answered the login with something that is no token")
-        return token
+        return _parse(pb.LoginResponse, self._send(_LOGIN, request, confidential=True)).jwt
 
     @patiently
     def _ask_for_version(self) -> None:
