@@ -33,12 +33,16 @@ P = ParamSpec("P")
 
 
 def patiently(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
-    """A method that is tried again, besides its requests, when an answer to them cannot be understood."""
+    """A method that is tried again, besides its requests, when an answer to them cannot be understood. What is refused
+    in it, and was not expected to be, ends the run."""
 
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **options: P.kwargs) -> T:
         patience: Patience = self._patience
-        return patience.call(lambda: method(self, *args, **options))
+        try:
+            return patience.call(lambda: method(self, *args, **options))
+        except Refused as refused:
+            raise self._refusal(refused) from None
 
     return call
 

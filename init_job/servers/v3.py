@@ -68,13 +68,13 @@ class V3(Generation):
 
     @patiently
     def set_password(self, password: str) -> None:
-        user = self._ask("GET", "/api/internal/profile").get("user")
+        user = self._call("GET", "/api/internal/profile").get("user")
         path = f"/api/users/{_string(user if isinstance(user, dict) else {}, 'id')}/password"
         try:
             _expect_nothing(self._call("PUT", path, {"password": password}, confidential=True))
         except Refused as refused:
             if refused.said != "invalid e-mail":
-                raise self._refusal(refused) from None
+                raise
             # Contract §7: they check the address again, and `admin` is none.
             raise ServerRefusal(
                 "this ChirpStack (v3.11 or v3.12) cannot change the password of an account whose name is no e-mail "
@@ -95,7 +95,7 @@ class V3(Generation):
                 return ResolvedScope(scope.kind, str(int(scope.ref)))
             except Refused as refused:
                 if refused.code not in (NOT_FOUND, UNAUTHENTICATED):
-                    raise self._refusal(refused) from None
+                    raise
                 # A name may consist of digits.
         # The search matches another field than the name (contract §3.9).
         groups = self._all(self._pages(path, {}, lambda one: Group(_string(one, "id"), _string(one, "name"))))
@@ -132,7 +132,7 @@ class V3(Generation):
             _expect_nothing(self._call("DELETE", f"{_KEYS}/{quote(key_id, safe='')}"))
         except Refused as refused:
             if refused.code != NOT_FOUND:
-                raise self._refusal(refused) from None
+                raise
 
     def _questions(self, scope: ResolvedScope | None) -> Iterable[Callable[[str], object]]:
         # The first is for any key since v3.12, the others for an admin's or organization's and an application's before.
@@ -147,7 +147,7 @@ class V3(Generation):
     ) -> Callable[[int, int], tuple[int, list[L]]]:
         def page_at(limit: int, offset: int) -> tuple[int, list[L]]:
             query = {**fields, "limit": limit, "offset": offset}
-            answer = self._ask("GET", f"{path}?{urlencode({k: _query_value(v) for k, v in query.items()})}")
+            answer = self._call("GET", f"{path}?{urlencode({k: _query_value(v) for k, v in query.items()})}")
             entries, total = answer.get("result"), answer.get("totalCount")
             if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
                 raise Unavailable(f"the server's list at {path} cannot be read")
@@ -157,17 +157,10 @@ class V3(Generation):
 
         return page_at
 
-    def _ask(self, method: str, path: str) -> dict[str, Any]:
-        """A call with the session of the login."""
-        try:
-            return self._call(method, path)
-        except Refused as refused:
-            raise self._refusal(refused) from None
-
     def _call(
         self, method: str, path: str, body: dict[str, Any] | None = None, confidential: bool = False
     ) -> dict[str, Any]:
-        """The same. Raises Refused."""
+        """With the session of the login. Raises Refused."""
         return self._patience.call(
             lambda: self._as_account(lambda session: self._send(method, path, body, session, confidential))
         )

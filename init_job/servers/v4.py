@@ -87,9 +87,9 @@ class V4(Generation):
 
     @patiently
     def set_password(self, password: str) -> None:
-        user = _parse(pb.ProfileResponse, self._ask("InternalService/Profile")).user
+        user = _parse(pb.ProfileResponse, self._call("InternalService/Profile")).user
         request = pb.UpdateUserPasswordRequest(user_id=user.id, password=password)
-        self._ask("UserService/UpdatePassword", request, confidential=True)
+        self._call("UserService/UpdatePassword", request, confidential=True)
 
     @patiently
     def resolve(self, scope: Scope) -> ResolvedScope:
@@ -103,14 +103,14 @@ class V4(Generation):
                 return ResolvedScope("tenant", tenant_id)
             except Refused as refused:
                 if refused.code not in (NOT_FOUND, UNAUTHENTICATED):
-                    raise self._refusal(refused) from None
+                    raise
                 # A name may look like an id.
         # Neither is the name unique nor does the search tell case (contract §3.9).
         return ResolvedScope("tenant", only_match("tenant", scope.ref, self._all(self._tenants_at)))
 
     def _tenants_at(self, limit: int, offset: int) -> tuple[int, list[Group]]:
         request = pb.ListTenantsRequest(limit=limit, offset=offset)
-        page = _parse(pb.ListTenantsResponse, self._ask("TenantService/List", request))
+        page = _parse(pb.ListTenantsResponse, self._call("TenantService/List", request))
         return page.total_count, [Group(one.id, one.name) for one in page.result]
 
     @patiently
@@ -121,7 +121,7 @@ class V4(Generation):
         def page_at(limit: int, offset: int) -> tuple[int, list[Key]]:
             is_admin = scope.kind == "admin"
             request = pb.ListApiKeysRequest(limit=limit, offset=offset, is_admin=is_admin, tenant_id=scope.id)
-            page = _parse(pb.ListApiKeysResponse, self._ask("InternalService/ListApiKeys", request))
+            page = _parse(pb.ListApiKeysResponse, self._call("InternalService/ListApiKeys", request))
             return page.total_count, [Key(one.id, one.name, scope, one.is_read_only) for one in page.result]
 
         return self._all(page_at)
@@ -157,22 +157,15 @@ class V4(Generation):
             self._call("InternalService/DeleteApiKey", pb.DeleteApiKeyRequest(id=key_id))
         except Refused as refused:
             if refused.code != NOT_FOUND:
-                raise self._refusal(refused) from None
+                raise
 
     def _questions(self, scope: ResolvedScope | None) -> Iterable[Callable[[str], object]]:
         # The first is for any key since v4.3, the second until v4.15.
         for method in ("DeviceProfileService/ListAdrAlgorithms", "DeviceProfileTemplateService/List"):
             yield lambda token, method=method: self._send(method, token=token)  # type: ignore[misc]
 
-    def _ask(self, method: str, request: "Message | None" = None, confidential: bool = False) -> bytes:
-        """A call with the session of the login."""
-        try:
-            return self._call(method, request, confidential)
-        except Refused as refused:
-            raise self._refusal(refused) from None
-
     def _call(self, method: str, request: "Message | None" = None, confidential: bool = False) -> bytes:
-        """The same. Raises Refused."""
+        """With the session of the login. Raises Refused."""
         return self._patience.call(
             lambda: self._as_account(lambda session: self._send(method, request, session, confidential))
         )

@@ -74,7 +74,7 @@ def _add_to_real_server(server: Server, email: str, admin: bool) -> str:
         from chirpstack_api.api.user_pb2 import CreateUserRequest, User
 
         request = CreateUserRequest(user=User(email=email, is_admin=admin, is_active=True), password="a password")
-        server._ask("UserService/Create", request)
+        server._call("UserService/Create", request)
     return email
 
 
