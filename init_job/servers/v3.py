@@ -146,8 +146,8 @@ class V3(Generation):
         self, path: str, fields: dict[str, Any], entry: Callable[[dict[str, Any]], L]
     ) -> Callable[[int, int], tuple[int, list[L]]]:
         def page_at(limit: int, offset: int) -> tuple[int, list[L]]:
-            query = {**fields, "limit": limit, "offset": offset}
-            answer = self._call("GET", f"{path}?{urlencode({k: _query_value(v) for k, v in query.items()})}")
+            query = {name: "true" if value is True else value for name, value in fields.items()}
+            answer = self._call("GET", f"{path}?{urlencode({**query, 'limit': limit, 'offset': offset})}")
             entries, total = answer.get("result"), answer.get("totalCount")
             if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
                 raise Unavailable(f"the server's list at {path} cannot be read")
@@ -231,10 +231,6 @@ def _key(entry: dict[str, Any]) -> Key:
 def _scope_fields(scope: ResolvedScope) -> dict[str, Any]:
     """`ID` in capitals: v3 silently ignores `organizationId` (contract §0.2)."""
     return {"isAdmin": True} if scope.kind == "admin" else {f"{scope.kind}ID": scope.id}
-
-
-def _query_value(value: object) -> object:
-    return "true" if value is True else value
 
 
 def _string(entry: dict[str, Any], name: str) -> str:
