@@ -97,12 +97,8 @@ def tidy(folder: int, file: str) -> None:
         finally:
             os.close(fd)
         for name in filter(left.fullmatch, names):
-            unlink(folder, name)
-
-
-def unlink(folder: int, name: str) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(name, dir_fd=folder)
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=folder)
 
 
 def discard(folder: int, name: str) -> None:
