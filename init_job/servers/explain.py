@@ -106,10 +106,6 @@ def overdue(url: str, seconds: float, proxy: str) -> Unavailable:
     return Unavailable(f"{url} did not answer within {seconds:g} s", hint)
 
 
-def too_long(url: str, limit: int) -> Unavailable:
-    return Unavailable(f"{url} answered more than {limit >> 20} MiB", NOT_CHIRPSTACK)
-
-
 def failure(url: str, error: Exception, proxy: str) -> Unavailable:
     """Of a request that got no answer. `proxy` is HOST:PORT, if there is one."""
     chain = _chain(error)

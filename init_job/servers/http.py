@@ -156,7 +156,7 @@ class _Session:
             for chunk in response.iter_content(_CHUNK):
                 content += chunk
                 if len(content) > MAX_ANSWER:
-                    raise explain.too_long(url, MAX_ANSWER)
+                    raise Unavailable(f"{url} answered more than {MAX_ANSWER >> 20} MiB", explain.NOT_CHIRPSTACK)
             return response.status_code, response.headers, bytes(content)
 
 
