@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """`may_change` is the command's: without it nothing below changes anything, on the server, on disk, in the
-    account. All that does goes through `_change`, but for the create itself, which no such command comes to."""
+    """`may_change` is the command's: without it nothing below changes anything. On the server all that does goes
+    through `_change`, but for the create itself, which no such command comes to; a `Job` leaves the outputs alone."""
 
     def __init__(self, settings: Settings, may_change: bool) -> None:
         self.settings = settings
