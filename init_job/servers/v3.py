@@ -20,10 +20,8 @@ from init_job.servers.generation import (
     only_match,
     patiently,
 )
-from init_job.servers.http import Http
 from init_job.servers.interface import KEY_DELETED, SIGNED_OTHERWISE, Key, NewKey, NotThisApi, ResolvedScope
 from init_job.values import Scope, unsupported
-from init_job.wait import Patience
 
 _LOGIN = "/api/internal/login"
 _KEYS = "/api/internal/api-keys"
@@ -40,10 +38,7 @@ class V3(Generation):
     }
     _groups = "organization"
     _token_header = "Grpc-Metadata-Authorization"  # noqa: S105
-
-    def __init__(self, http: Http, patience: Patience) -> None:
-        super().__init__(http, patience)
-        self._lost_logins = 0
+    _lost_logins = 0
 
     def _log_in_as_nobody(self) -> None:
         self._send("POST", _LOGIN, {})

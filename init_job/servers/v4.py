@@ -17,10 +17,8 @@ from init_job.servers.generation import (
     only_match,
     patiently,
 )
-from init_job.servers.http import Http
 from init_job.servers.interface import KEY_DELETED, SIGNED_OTHERWISE, Key, NewKey, ResolvedScope
 from init_job.values import Scope, unsupported
-from init_job.wait import Patience
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -59,10 +57,7 @@ class V4(Generation):
     _dead = {"InvalidSignature": SIGNED_OTHERWISE, "": KEY_DELETED}  # noqa: RUF012
     _groups = "tenant"
     _token_header = "Authorization"  # noqa: S105
-
-    def __init__(self, http: Http, patience: Patience) -> None:
-        super().__init__(http, patience)
-        self._before_4_8 = False
+    _before_4_8 = False
 
     def _log_in_as_nobody(self) -> None:
         self._send(_LOGIN)
