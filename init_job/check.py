@@ -1,13 +1,15 @@
 """`check`: does the saved token work, and is it the named key's? And if not, why not? Changes nothing."""
 
 import time
+from dataclasses import replace
 
 from init_job import log, texts
-from init_job.decide import There, UpToDate, Wanted, decide
+from init_job.decide import There, UpToDate, decide
 from init_job.errors import AccountError, TokenError
 from init_job.job import Job, SavedToken, alone
 from init_job.survey import survey
 from init_job.tokens import WRAPPED, Claims, Kind, is_wrapped, read_claims
+from init_job.values import OnLostToken
 
 _MEND = "run the job without a command: it gets a token that works"
 _CLEAR = "move it away, or empty it if it is of no use; then run the job without a command"
@@ -69,7 +71,7 @@ def _compare(works: str, job: Job, there: There) -> str:
     asked, [saved] = job.asked, there.saved
     if not saved.works:
         raise _dead(saved.output, saved.reason)
-    decision = decide(Wanted(asked.name, asked.read_only, called=asked.called), there)
+    decision = decide(replace(asked, on_lost_token=OnLostToken.FAIL), there)
     if isinstance(decision, UpToDate):
         return f"{works}: it is {asked.name!r}"
     raise TokenError(f"{works}, but it is not {asked.name!r} in scope {asked.scope}: {decision.because}", _MEND)

@@ -10,21 +10,10 @@ from dataclasses import dataclass, field
 
 from init_job.errors import TokenError
 from init_job.servers.interface import Key
-from init_job.settings import Called, as_variable
+from init_job.settings import KeySettings
 from init_job.values import OnLostToken
 
 _LISTED = 5  # ids in a message
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is asked for."""
-
-    name: str
-    read_only: bool = False
-    on_lost: OnLostToken = OnLostToken.FAIL
-    called: Called = as_variable
-    """For messages."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +71,7 @@ class Create:
     """Further keys of the name, which stay."""
 
 
-def decide(wanted: Wanted, there: There, renew: bool = False) -> UpToDate | Create:
+def decide(asked: KeySettings, there: There, renew: bool = False) -> UpToDate | Create:
     """Raises TokenError.
 
     | keys of that name  | saved token                          | decision                                      |
@@ -99,12 +88,12 @@ def decide(wanted: Wanted, there: There, renew: bool = False) -> UpToDate | Crea
     strangers = [token for token in there.saved if token.works and token.key_id not in there.ids]
     for stranger in strangers:
         if stranger.key_id not in there.made or (there.keys and not there.own):
-            raise _somebody_elses(wanted, stranger)
+            raise _somebody_elses(asked, stranger)
     if not there.keys:
         why = [f"the token of key {token.key_id} no longer works: {token.reason}" for token in there.saved]
         return Create("the settings were changed" if strangers else "; ".join(["there is none of that name", *why]))
 
-    fitting = {key.id for key in there.keys if key.read_only == wanted.read_only}
+    fitting = {key.id for key in there.keys if key.read_only == asked.read_only}
     working = [token for token in there.saved if token.works and token not in strangers]
     current = next((token for token in working if token.key_id in fitting), None)
     if current and not renew:
@@ -119,52 +108,52 @@ def decide(wanted: Wanted, there: There, renew: bool = False) -> UpToDate | Crea
     if working:
         what = (
             "it may change things, and a read-only key is asked for"
-            if wanted.read_only
+            if asked.read_only
             else "it is read-only, and that is not asked for"
         )
-    if wanted.on_lost is OnLostToken.REPLACE:
+    if asked.on_lost_token is OnLostToken.REPLACE:
         return _create(what, there.ids, there.own or there.ids)
-    if wanted.on_lost is OnLostToken.ADD:
+    if asked.on_lost_token is OnLostToken.ADD:
         return _create(what, there.ids, ())
-    raise _lost(wanted, there, what)
+    raise _lost(asked, there, what)
 
 
 def _create(because: str, ids: tuple[str, ...], delete: tuple[str, ...]) -> Create:
     return Create(because, delete, tuple(one for one in ids if one not in delete))
 
 
-def to_revoke(wanted: Wanted, there: There, every: bool) -> tuple[str, ...]:
+def to_revoke(asked: KeySettings, there: There, every: bool) -> tuple[str, ...]:
     """Ids of the keys to delete: this job's own of the name; with `every` all of the name. Raises TokenError."""
     for token in there.saved:
         if token.works and token.key_id not in {*there.ids, *there.made}:
-            raise _somebody_elses(wanted, token)
+            raise _somebody_elses(asked, token)
     if every or not there.ids or there.own:
         return there.ids if every else there.own
     raise TokenError(
-        f"{_which(wanted.name, there.ids)}, and no saved token says that it is this job's",
+        f"{_which(asked.name, there.ids)}, and no saved token says that it is this job's",
         "if nobody else uses it, revoke --all deletes every key of the name",
     )
 
 
-def _somebody_elses(wanted: Wanted, token: Saved) -> TokenError:
-    key, key_id, called = token.key, token.key_id, wanted.called
+def _somebody_elses(asked: KeySettings, token: Saved) -> TokenError:
+    key, key_id, called = token.key, token.key_id, asked.called
     what = f"it is key {key.name!r} in scope {key.scope} (id {key_id}), not" if key else f"its key {key_id} is not"
     return TokenError(
-        f"the token in {token.output} works, but {what} {wanted.name!r} in this scope",
+        f"the token in {token.output} works, but {what} {asked.name!r} in this scope",
         f"it may be somebody else's and is kept: correct {called('API_KEY_NAME')} or {called('API_KEY_SCOPE')}, or "
         "remove the token",
     )
 
 
-def _lost(wanted: Wanted, there: There, what: str) -> TokenError:
-    doomed, called = there.own or there.ids, wanted.called
+def _lost(asked: KeySettings, there: There, what: str) -> TokenError:
+    doomed, called = there.own or there.ids, asked.called
     if there.own:
         others = "the others stay" if len(there.ids) > len(there.own) else "nothing else is touched"
         which = f"deletes {listed(doomed)}, which this job made ({others})"
     else:
         which = "deletes it" if len(doomed) == 1 else "deletes all of them"
     return TokenError(
-        f"{_which(wanted.name, there.ids)}, and {what}",
+        f"{_which(asked.name, there.ids)}, and {what}",
         f"if another stack or machine uses that key, take another {called('API_KEY_NAME')}; if its token is in another "
         f"file, name that file; only if nobody uses it: {called('ON_LOST_TOKEN', 'replace')} makes a new key and "
         f"{which}, {called('ON_LOST_TOKEN', 'add')} makes one beside it",

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from init_job import log
 from init_job.create import Creation, remembering
-from init_job.decide import Create, UpToDate, Wanted, decide, listed
+from init_job.decide import Create, UpToDate, decide, listed
 from init_job.job import Job, age, alone
 from init_job.servers.interface import ResolvedScope
 from init_job.state import MadeKey
@@ -35,8 +35,7 @@ def _run(job: Job, is_due: Callable[[MadeKey | None], bool]) -> str:
         return _up_to_date(job, made, job.write_outputs(tokens[0].token, made, job.memory.state))
     job.run.log_in()
     scope, there = survey(job, tokens)
-    asked = job.asked
-    decision = decide(Wanted(asked.name, asked.read_only, asked.on_lost_token, asked.called), there, renew)
+    decision = decide(job.asked, there, renew)
     tell_of_more(job, decision.others)
     if isinstance(decision, Create):
         return _create(job, scope, decision, there.ids)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from init_job.decide import Wanted, listed, to_revoke
+from init_job.decide import listed, to_revoke
 from init_job.job import Job, alone
 from init_job.survey import survey, tell_of_more
 
@@ -13,7 +13,7 @@ def revoke(job: Job, every: bool = False) -> str:
     tokens = job.saved_tokens()
     job.run.log_in()
     _, there = survey(job, tokens)
-    doomed = to_revoke(Wanted(job.asked.name, called=job.asked.called), there, every)
+    doomed = to_revoke(job.asked, there, every)
     # First the server: a token that is left on disk by a crash is dead, and the next run removes it.
     for key_id in doomed:
         job.run.delete_key(key_id)

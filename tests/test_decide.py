@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
-from init_job.decide import Create, Saved, There, UpToDate, Wanted, decide, listed, to_revoke
+from init_job.decide import Create, Saved, There, UpToDate, decide, listed, to_revoke
 from init_job.errors import TokenError
 from init_job.servers.interface import Key, ResolvedScope
 from init_job.state import Intent
 from init_job.survey import leftovers
 from init_job.values import OnLostToken
+from tests.support import settings_for
 
 NAME = "grafana"
 ADMIN = ResolvedScope("admin")
+ASKED = settings_for("http://s", API_KEY_NAME=NAME).keys[0]
 FAIL, REPLACE, ADD = OnLostToken.FAIL, OnLostToken.REPLACE, OnLostToken.ADD
 
 
@@ -34,11 +37,12 @@ def decided(
     doomed: tuple[str, ...] = (), renew: bool = False,
 ) -> UpToDate | Create:  # fmt: skip
     """`made` are the one-letter ids that the job's memory holds."""
-    return decide(Wanted(NAME, read_only, on_lost), There(tuple(there), saved, frozenset(made), doomed), renew)
+    asked = replace(ASKED, read_only=read_only, on_lost_token=on_lost)
+    return decide(asked, There(tuple(there), saved, frozenset(made), doomed), renew)
 
 
 def revoked(there: list[Key], *saved: Saved, made: str = "", every: bool = False) -> tuple[str, ...]:
-    return to_revoke(Wanted(NAME), There(tuple(there), saved, frozenset(made)), every)
+    return to_revoke(ASKED, There(tuple(there), saved, frozenset(made)), every)
 
 
 @contextmanager
