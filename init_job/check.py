@@ -6,7 +6,7 @@ from dataclasses import replace
 from init_job import log, texts
 from init_job.decide import There, UpToDate, decide
 from init_job.errors import AccountError, TokenError
-from init_job.job import Job, SavedToken, alone
+from init_job.job import Job, SavedToken
 from init_job.survey import survey
 from init_job.tokens import WRAPPED, Claims, Kind, is_wrapped, read_claims
 from init_job.values import OnLostToken
@@ -15,7 +15,6 @@ _MEND = "run the job without a command: it gets a token that works"
 _CLEAR = "move it away, or empty it if it is of no use; then run the job without a command"
 
 
-@alone
 def check(job: Job) -> str:
     """What was found, in one line. Raises TokenError when some output has no token that works."""
     held = {text: str(output) for output in reversed(job.outputs) if (text := output.text())}

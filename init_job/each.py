@@ -7,8 +7,8 @@ circle.
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
-from init_job import log
-from init_job.errors import InitJobError, NotReady
+from init_job import log, signals
+from init_job.errors import InitJobError, NotReady, Overtaken
 from init_job.job import Job
 from init_job.run import Run
 
@@ -18,7 +18,7 @@ def for_each(run: Run, command: Callable[[Job], str], good: str) -> str:
     there is a file of keys, as for the first key that failed, after all had their turn."""
     keys = run.settings.keys
     if not run.settings.keys_file:
-        return command(Job(run, keys[0]))
+        return _alone(command, Job(run, keys[0]))
     times = Counter(key.name for key in keys)
     left = [key.name if times[key.name] == 1 else f"{key.name} ({key.scope})" for key in keys]
     done: list[str] = []
@@ -27,7 +27,7 @@ def for_each(run: Run, command: Callable[[Job], str], good: str) -> str:
         for key in keys:
             with log.about(name := left.pop(0)):
                 try:
-                    log.info("done", command(Job(run, key)))
+                    log.info("done", _alone(command, Job(run, key)))
                     done.append(name)
                 except InitJobError as error:
                     log.debug_traceback(error)
@@ -44,6 +44,23 @@ def for_each(run: Run, command: Callable[[Job], str], good: str) -> str:
         return _listed({good: done})
     what = _listed({f"not {good}": failures, good: done})
     raise type(next(iter(failures.values())))(what, "it is said above for each key; then run the job again")
+
+
+def _alone(command: Callable[[Job], str], job: Job) -> str:
+    """The command with what is remembered of the key, which is this run's alone meanwhile. Where others cannot be kept
+    out, and one of them has taken the key over, it begins anew: then that one's work is done, or there to be seen. Not
+    for ever: what changes the memory may be no run, and go on with it."""
+    pause = 0.1
+    while True:
+        try:
+            with job.remembering():
+                return command(job)
+        except Overtaken as overtaken:
+            if job.run.patience.left <= 0:
+                raise
+            log.info("overtaken", f"{overtaken}: beginning anew")
+        signals.sleep(pause)
+        pause = min(2 * pause, 2.0)
 
 
 def _listed(names: Mapping[str, Collection[str]]) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from init_job import log
 from init_job.create import Creation, remembering
 from init_job.decide import Create, UpToDate, decide, listed
-from init_job.job import Job, age, alone
+from init_job.job import Job, age
 from init_job.servers.interface import ResolvedScope
 from init_job.state import MadeKey
 from init_job.survey import survey, tell_of_more
@@ -22,7 +22,6 @@ def rotate(job: Job, older_than: float = 0.0) -> str:
     return _run(job, lambda made: made is None or age(made, datetime.now(UTC)) >= older_than)
 
 
-@alone
 def _run(job: Job, is_due: Callable[[MadeKey | None], bool]) -> str:
     tokens = job.saved_tokens()
     if not tokens:

@@ -3,7 +3,7 @@
 InitJobError
 ├── ConfigurationError    2  the settings are wrong or incomplete
 ├── NotReady              3  the server was not ready within WAIT_TIMEOUT
-│   └── Overtaken            another run has taken the key over: this one begins anew (`job.alone`)
+│   └── Overtaken            another run has taken the key over: this one begins anew (`each`)
 ├── AccountError          4  the login was refused, or the account may not do this
 ├── TokenError            5  the token is lost, or the saved one is somebody else's
 ├── OutputError           6  an output cannot be read or written

@@ -1,14 +1,11 @@
 """What every command works with: one key of a run."""
 
 import contextlib
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Concatenate, ParamSpec
 
-from init_job import log, signals
-from init_job.errors import Overtaken, Unavailable
+from init_job.errors import Unavailable
 from init_job.outputs.env_file import EnvFile
 from init_job.outputs.interface import IssuedKey, Output
 from init_job.outputs.json_file import JsonFile
@@ -152,31 +149,6 @@ def _secrets(run: Run, asked: KeySettings) -> list[Output]:
     return [
         Output(form, Secret(run.cluster, Named(*asked.kubernetes_secret.split("/")), form.names), called=asked.called)
     ]
-
-
-P = ParamSpec("P")
-
-
-def alone(command: Callable[Concatenate[Job, P], str]) -> Callable[Concatenate[Job, P], str]:
-    """The command with what is remembered of the key, which is this run's alone meanwhile. Where others cannot be kept
-    out, and one of them has taken the key over, it begins anew: then that one's work is done, or there to be seen. Not
-    for ever: what changes the memory may be no run, and go on with it."""
-
-    @functools.wraps(command)
-    def run(job: Job, /, *args: P.args, **options: P.kwargs) -> str:
-        pause = 0.1
-        while True:
-            try:
-                with job.remembering():
-                    return command(job, *args, **options)
-            except Overtaken as overtaken:
-                if job.run.patience.left <= 0:
-                    raise
-                log.info("overtaken", f"{overtaken}: beginning anew")
-            signals.sleep(pause)
-            pause = min(2 * pause, 2.0)
-
-    return run
 
 
 def now() -> str:

@@ -3,11 +3,10 @@
 from dataclasses import replace
 
 from init_job.decide import listed, to_revoke
-from init_job.job import Job, alone
+from init_job.job import Job
 from init_job.survey import survey, tell_of_more
 
 
-@alone
 def revoke(job: Job, every: bool = False) -> str:
     """What was done, in one line. Raises InitJobError; TokenError when a key or a saved token is somebody else's."""
     tokens = job.saved_tokens()
