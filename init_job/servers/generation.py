@@ -5,6 +5,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from init_job.errors import AccountError, ServerRefusal, Unavailable
@@ -25,7 +26,6 @@ from init_job.wait import Patience
 PAGE = 5000
 """Entries asked for at once: few round trips, and with the longest names still half of the 4 MiB that v3's gateway
 accepts in one message."""
-NOT_FOUND, UNIMPLEMENTED, UNAUTHENTICATED = 5, 12, 16  # gRPC status codes, which both generations have
 _ANOTHER_SENDER = "a proxy on the way adds an Authorization header of its own: it must not for ChirpStack"
 
 T = TypeVar("T")
@@ -45,6 +45,14 @@ def patiently(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[
             raise self._refusal(refused) from None
 
     return call
+
+
+class Code(IntEnum):
+    """gRPC status codes, which both generations have."""
+
+    NOT_FOUND = 5
+    UNIMPLEMENTED = 12
+    UNAUTHENTICATED = 16
 
 
 class Refused(Exception):
@@ -101,7 +109,7 @@ class Generation(Server):
         except NotThisApi as refusal:
             return refusal
         except Refused as refused:
-            if refused.code == UNAUTHENTICATED:
+            if refused.code == Code.UNAUTHENTICATED:
                 return None
             return NotThisApi(f"the login answers {str(refused)!r}, as no ChirpStack {self.api} does")
         return NotThisApi(f"the login lets anybody in, as no ChirpStack {self.api} does")
@@ -123,7 +131,7 @@ class Generation(Server):
         try:
             token = self._answer_to_login(email, password)
         except Refused as refused:
-            if refused.code == UNAUTHENTICATED:
+            if refused.code == Code.UNAUTHENTICATED:
                 return ""
             raise self._refusal(refused) from None
         if not isinstance(token, str) or not is_jwt(token):
@@ -142,9 +150,9 @@ class Generation(Server):
                 self._patience.call(lambda ask=ask: ask(token))  # type: ignore[misc]
                 return TokenStatus(True)
             except Refused as refused:
-                if refused.code == UNIMPLEMENTED:
+                if refused.code == Code.UNIMPLEMENTED:
                     continue
-                if refused.code != UNAUTHENTICATED:
+                if refused.code != Code.UNAUTHENTICATED:
                     raise Unavailable(f"asked about the token of key {key_id} the server says: {refused}") from None
                 reason = self._dead[refused.said]
                 if reason == SIGNED_OTHERWISE:
@@ -161,7 +169,7 @@ class Generation(Server):
 
     def _judged(self, refused: Refused, token: str) -> Exception:
         """A token is dead only by certain words; by all others the request was not carried out, and may be later."""
-        if refused.code != UNAUTHENTICATED or refused.said in (self._dead if token else (self._login_refused,)):
+        if refused.code != Code.UNAUTHENTICATED or refused.said in (self._dead if token else (self._login_refused,)):
             return refused
         what = "of the token" if token else "to the login, as if a token had been sent with it"
         error = Unavailable(f"the server says {what}: {refused}", _ANOTHER_SENDER)
@@ -218,7 +226,7 @@ class Generation(Server):
         raise Unavailable("the server's list changed while it was read, or has no end")
 
     def _refusal(self, refused: Refused) -> AccountError | ServerRefusal:
-        if refused.code != UNAUTHENTICATED:
+        if refused.code != Code.UNAUTHENTICATED:
             return ServerRefusal(f"the server refused: {refused}", "correct the setting that the server names")
         if self._dead.get(refused.said) == SIGNED_OTHERWISE:
             return AccountError(

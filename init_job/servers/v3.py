@@ -9,17 +9,7 @@ from init_job.errors import AccountError, NotThere, ServerRefusal, Unavailable
 from init_job.servers import explain
 from init_job.servers.answer import Answer
 from init_job.servers.explain import BrokenOff
-from init_job.servers.generation import (
-    NOT_FOUND,
-    UNAUTHENTICATED,
-    Generation,
-    Group,
-    L,
-    Refused,
-    keys_of_name,
-    only_match,
-    patiently,
-)
+from init_job.servers.generation import Code, Generation, Group, L, Refused, keys_of_name, only_match, patiently
 from init_job.servers.interface import KEY_DELETED, SIGNED_OTHERWISE, Key, NewKey, NotThisApi, ResolvedScope
 from init_job.values import Scope, unsupported
 
@@ -89,7 +79,7 @@ class V3(Generation):
                 self._call("GET", f"{path}/{int(scope.ref)}")
                 return ResolvedScope(scope.kind, str(int(scope.ref)))
             except Refused as refused:
-                if refused.code not in (NOT_FOUND, UNAUTHENTICATED):
+                if refused.code not in (Code.NOT_FOUND, Code.UNAUTHENTICATED):
                     raise
                 # A name may consist of digits.
         # The search matches another field than the name (contract §3.9).
@@ -126,7 +116,7 @@ class V3(Generation):
         try:
             _expect_nothing(self._call("DELETE", f"{_KEYS}/{quote(key_id, safe='')}"))
         except Refused as refused:
-            if refused.code != NOT_FOUND:
+            if refused.code != Code.NOT_FOUND:
                 raise
 
     def _questions(self, scope: ResolvedScope | None) -> Iterable[Callable[[str], object]]:
@@ -199,7 +189,7 @@ def _read(answer: Answer) -> dict[str, Any]:
                     answer.retry_after,
                 )
             raise Refused(code, said, answer)
-        if answer.status == 404 and code == NOT_FOUND:
+        if answer.status == 404 and code == Code.NOT_FOUND:
             raise NotThisApi(
                 f"{answer} as ChirpStack's REST proxy does, which has no login",
                 "set CHIRPSTACK_URL to the server itself: its port is 8080, not the REST proxy's 8090",

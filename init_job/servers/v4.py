@@ -6,17 +6,7 @@ from uuid import UUID
 
 from init_job.errors import ServerRefusal, Unavailable
 from init_job.servers import grpc_web
-from init_job.servers.generation import (
-    NOT_FOUND,
-    UNAUTHENTICATED,
-    UNIMPLEMENTED,
-    Generation,
-    Group,
-    Refused,
-    keys_of_name,
-    only_match,
-    patiently,
-)
+from init_job.servers.generation import Code, Generation, Group, Refused, keys_of_name, only_match, patiently
 from init_job.servers.interface import KEY_DELETED, SIGNED_OTHERWISE, Key, NewKey, ResolvedScope
 from init_job.values import Scope, unsupported
 
@@ -78,7 +68,7 @@ class V4(Generation):
             self.version = _parse(pb.GetVersionResponse, self._call("InternalService/GetVersion")).version
         except Refused as refused:
             # Unknown to servers before v4.8; told to admins only (contract §3.2).
-            self._before_4_8 = refused.code == UNIMPLEMENTED
+            self._before_4_8 = refused.code == Code.UNIMPLEMENTED
 
     @patiently
     def set_password(self, password: str) -> None:
@@ -97,7 +87,7 @@ class V4(Generation):
                 self._call("TenantService/Get", pb.GetTenantRequest(id=tenant_id))
                 return ResolvedScope("tenant", tenant_id)
             except Refused as refused:
-                if refused.code not in (NOT_FOUND, UNAUTHENTICATED):
+                if refused.code not in (Code.NOT_FOUND, Code.UNAUTHENTICATED):
                     raise
                 # A name may look like an id.
         # Neither is the name unique nor does the search tell case (contract §3.9).
@@ -151,7 +141,7 @@ class V4(Generation):
         try:
             self._call("InternalService/DeleteApiKey", pb.DeleteApiKeyRequest(id=key_id))
         except Refused as refused:
-            if refused.code != NOT_FOUND:
+            if refused.code != Code.NOT_FOUND:
                 raise
 
     def _questions(self, scope: ResolvedScope | None) -> Iterable[Callable[[str], object]]:
