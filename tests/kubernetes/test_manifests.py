@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from init_job.tokens import Kind, read_claims
 from tests.container.harness import IMAGE, ROOT, SIMULATOR_IMAGE, Done, call, new_name
@@ -297,6 +299,13 @@ def test_the_examples_are_what_the_api_server_expects(site: Site, example: str) 
         ("keys[0].envVar=a-b", "envVar"),
         ("keys[0].readonly=true", "readonly"),
         ("rotaton.schedule=x", "rotaton"),
+        ("enabled=1", "enabled"),
+        ("image.repository=image:1.2", "repository"),
+        ("image.repository=image@sha256:0", "repository"),
+        ("image.tag=sha256:0", "tag"),
+        ("env.WAIT_TIMEOUT=90", "WAIT_TIMEOUT': got number, want"),
+        ("env.CHIRPSTACK_INITIAL_PASSWORD=12345678", "CHIRPSTACK_INITIAL_PASSWORD': got number, want string"),
+        ("env.CHIRPSTACK_INITIAL_PASSWORD=true", "CHIRPSTACK_INITIAL_PASSWORD': got boolean, want string"),
     ],
 )
 def test_values_that_are_wrong_are_named(setting: str, what: str) -> None:
@@ -306,6 +315,138 @@ def test_values_that_are_wrong_are_named(setting: str, what: str) -> None:
     assert what in done.stderr
 
 
+def template(chart: Path, *more: str, **content: Any) -> list[Json]:
+    """What the chart makes of these values."""
+    command = ("helm", "template", *(more or ("x",)), str(chart), "--values", "-")
+    return manifests(call(*command, input=json.dumps(content)).stdout)
+
+
+def manifests(text: str) -> list[Json]:
+    return [one for one in yaml.safe_load_all(text) if one]
+
+
+def of_kind(made: list[Json], kind: str) -> Json:
+    [found] = [one for one in made if one["kind"] == kind]
+    return found
+
+
+def pod(made: list[Json], kind: str = "Job") -> Json:
+    """Its spec."""
+    spec: Json = of_kind(made, kind)["spec"]
+    found: Json = spec.get("jobTemplate", {}).get("spec", spec)["template"]["spec"]
+    return found
+
+
+def image_of(made: list[Json], kind: str = "Job") -> str:
+    return str(pod(made, kind)["containers"][0]["image"])
+
+
+REQUIRED: Json = {
+    "chirpstack": {"url": "http://x", "existingSecret": "admin"},
+    "keys": [{"name": "grafana", "secret": "grafana"}],
+}
+DIGEST = f"@sha256:{64 * 'a'}"
+VERSION = "app.kubernetes.io/version"
+
+
 def test_the_role_of_the_chart_names_each_secret_once(tmp_path: Path) -> None:
     rendered = call("helm", "template", "x", str(CHART), "--values", values(tmp_path, "http://x")).stdout
     assert 'resourceNames: ["bridges","grafana"]' in rendered
+
+
+@pytest.mark.parametrize(
+    ("tag", "whole", "version"),
+    [
+        ("", "r:5000/i:latest", "latest"),
+        ("1.2", "r:5000/i:1.2", "1.2"),
+        (f"1.2{DIGEST}", f"r:5000/i:1.2{DIGEST}", "1.2"),
+        (DIGEST, f"r:5000/i{DIGEST}", None),
+        (f"{62 * 'a'}.b", f"r:5000/i:{62 * 'a'}.b", 62 * "a"),
+        (f"{60 * 'a'}-_.b", f"r:5000/i:{60 * 'a'}-_.b", 60 * "a"),
+        ("_edge-", "r:5000/i:_edge-", "edge"),
+        ("__", "r:5000/i:__", None),
+    ],
+)  # fmt: skip
+def test_any_tag_or_digest_makes_an_image_and_a_valid_label(tag: str, whole: str, version: str | None) -> None:
+    made = template(CHART, **REQUIRED, image={"repository": "r:5000/i", "tag": tag}, rotation={"schedule": "@daily"})
+    assert [image_of(made, kind) for kind in ("Job", "CronJob")] == [whole, whole]
+    assert {one["metadata"]["labels"].get(VERSION) for one in made} == {version}
+
+
+def test_a_name_of_its_own_makes_a_valid_label() -> None:
+    for name in ("My App!", 62 * "a" + "._-", "on"):
+        for one in template(CHART, **REQUIRED, nameOverride=name, fullnameOverride="x"):
+            label = one["metadata"]["labels"]["app.kubernetes.io/name"]
+            assert len(label) <= 63
+            assert re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?", label)
+
+
+def test_a_name_that_yaml_takes_for_something_else_stays_a_string(tmp_path: Path) -> None:
+    def everything(text: str) -> Json:
+        return {
+            "chirpstack": {"url": "http://x", "email": text, "existingSecret": text, "existingSecretKey": text},
+            "keys": [{"name": text, "secret": text, "envVar": "on"}],
+            "env": {text: text},
+            "rotation": {"schedule": text},
+            "image": {"repository": text, "tag": text},
+            "imagePullSecrets": [{"name": text}],
+            "job": {"annotations": {text: text}},
+            **{name: {text: text} for name in ("podLabels", "podAnnotations", "nodeSelector")},
+            "volumes": [{"name": text, "configMap": {"name": text}}],
+            "volumeMounts": [{"name": text, "mountPath": text}],
+            "nameOverride": text,
+            "fullnameOverride": text,
+        }
+
+    def strings(content: Any) -> int:
+        """How many there are."""
+        if isinstance(content, dict):
+            return sum(strings(one) for pair in content.items() for one in pair)
+        return sum(map(strings, content)) if isinstance(content, list) else isinstance(content, str)
+
+    plain = template(CHART, "xyz", "--namespace", "xyz", **everything("xyz"))
+    for text in ("456", "1.5", "on", "null"):
+        made = template(CHART, text, "--namespace", text, **everything(text))
+        assert strings(made) == strings(plain)
+    given = tmp_path / "values.json"
+    given.write_text(json.dumps(everything("456")))
+    notes = call("helm", "install", "x", str(CHART), "--dry-run=client", "--values", str(given)).stdout
+    assert 'secretKeyRef: {name: "456", key: "on"}' in notes
+
+
+def test_whole_numbers_of_the_job_are_written_out() -> None:
+    job = {"backoffLimit": 1000000, "activeDeadlineSeconds": 12345678, "ttlSecondsAfterFinished": 31536000}
+    spec = of_kind(template(CHART, **REQUIRED, job=job), "Job")["spec"]
+    assert [repr(spec[name]) for name in job] == [str(number) for number in job.values()]
+
+
+@pytest.mark.parametrize("name", ["chirpstack-init-job", "tokens"])
+def test_another_chart_may_depend_on_it_under_a_condition(tmp_path: Path, name: str) -> None:
+    shutil.copytree(CHART, tmp_path / "charts" / CHART.name)
+    alias = {} if name == CHART.name else {"alias": name}
+    dependency = {"name": CHART.name, "version": ">=0", "condition": f"{name}.enabled", **alias}
+    parent = {"apiVersion": "v2", "name": "parent", "version": "1.0.0", "dependencies": [dependency]}
+    (tmp_path / "Chart.yaml").write_text(json.dumps(parent))
+    on = {name: {"enabled": True, **REQUIRED}, "global": {"imageRegistry": "x"}}
+    assert image_of(template(tmp_path, **on)) == "chirpstack-init-job:latest"
+    # Nothing is required of who does not want it.
+    assert template(tmp_path, **{name: {"enabled": False}}) == []
+
+
+def test_the_image_of_the_example_is_the_rotations_as_well(tmp_path: Path) -> None:
+    own = kustomization(tmp_path, "kubernetes-rotation", "http://x")
+    file = tmp_path / "kubernetes/kustomization.yaml"
+    content = yaml.safe_load(file.read_text())
+    name = "chirpstack-init-job"
+    content["images"] = [{"name": name, "newName": "ghcr.io/owner/repository", "newTag": "1"}]
+    file.write_text(json.dumps(content))
+    made = manifests(call("kubectl", "kustomize", str(tmp_path / "kubernetes-rotation")).stdout)
+    assert [image_of(made, kind) for kind in ("Job", "CronJob")] == 2 * ["ghcr.io/owner/repository:1"]
+
+    # And by a user's own kustomization over it, as docs/kubernetes.md says.
+    shutil.copytree(ROOT / "examples/kubernetes", tmp_path / "kubernetes", dirs_exist_ok=True)
+    [line] = re.findall(r"^images: .*", (ROOT / "docs/kubernetes.md").read_text(), re.MULTILINE)
+    own_content = {**json.loads((own / "kustomization.yaml").read_text()), **yaml.safe_load(line)}
+    (own / "kustomization.yaml").write_text(json.dumps(own_content))
+    made = manifests(call("kubectl", "kustomize", str(own)).stdout)
+    assert [image_of(made, kind) for kind in ("Job", "CronJob")] == 2 * ["ghcr.io/OWNER/REPOSITORY:1"]

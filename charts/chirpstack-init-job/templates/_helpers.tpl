@@ -11,15 +11,32 @@
 {{- end -}}
 {{- end -}}
 
+{{/* A text as the value of a label, which may be empty. */}}
+{{- define "init-job.label" -}}
+{{- regexReplaceAll "[^-A-Za-z0-9_.]+" . "-" | trunc 63 | trimAll "-_." -}}
+{{- end -}}
+
+{{- define "init-job.tag" -}}
+{{- .Values.image.tag | default .Chart.AppVersion -}}
+{{- end -}}
+
+{{/* By tag (1.2), digest (@sha256:…) or both (1.2@sha256:…). */}}
+{{- define "init-job.image" -}}
+{{- $tag := include "init-job.tag" . -}}
+{{- printf "%s%s%s" .Values.image.repository (hasPrefix "@" $tag | ternary "" ":") $tag -}}
+{{- end -}}
+
 {{- define "init-job.selector" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "init-job.label" (default .Chart.Name .Values.nameOverride) | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "init-job.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "init-job.selector" . }}
-app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
+{{- with include "init-job.label" (include "init-job.tag" . | splitList "@" | first) }}
+app.kubernetes.io/version: {{ . | quote }}
+{{- end }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
@@ -33,13 +50,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* A job's spec; args: what follows the image's name. */}}
 {{- define "init-job.spec" -}}
 {{- $ := .root -}}
-backoffLimit: {{ $.Values.job.backoffLimit }}
-activeDeadlineSeconds: {{ $.Values.job.activeDeadlineSeconds }}
-ttlSecondsAfterFinished: {{ $.Values.job.ttlSecondsAfterFinished }}
+backoffLimit: {{ $.Values.job.backoffLimit | int64 }}
+activeDeadlineSeconds: {{ $.Values.job.activeDeadlineSeconds | int64 }}
+ttlSecondsAfterFinished: {{ $.Values.job.ttlSecondsAfterFinished | int64 }}
 podFailurePolicy:
   rules:
     # Nothing that another try would mend: a bug, the settings, the account, the token, a refusal. What may pass is
-    # tried again: 3 (the server is not ready) and 6 (the Secret cannot be written).
+    # tried again: 3 (the server is not ready) and 6 (the Secret cannot be written). Of several keys that failed, the
+    # first one's code is the run's: after a 5, what failed with a 6 waits for the next run; after a 6, all are tried.
     - action: FailJob
       onExitCodes:
         containerName: job
@@ -56,7 +74,7 @@ template:
     {{- end }}
   spec:
     restartPolicy: Never
-    serviceAccountName: {{ include "init-job.fullname" $ }}
+    serviceAccountName: {{ include "init-job.fullname" $ | quote }}
     enableServiceLinks: false
     {{- with $.Values.imagePullSecrets }}
     imagePullSecrets:
@@ -70,7 +88,7 @@ template:
         type: RuntimeDefault
     containers:
       - name: job
-        image: {{ printf "%s:%s" $.Values.image.repository ($.Values.image.tag | default $.Chart.AppVersion) | quote }}
+        image: {{ include "init-job.image" $ | quote }}
         imagePullPolicy: {{ $.Values.image.pullPolicy }}
         {{- with .args }}
         args: {{ toJson . }}
@@ -83,12 +101,12 @@ template:
           - name: CHIRPSTACK_PASSWORD
             valueFrom:
               secretKeyRef:
-                name: {{ $.Values.chirpstack.existingSecret }}
-                key: {{ $.Values.chirpstack.existingSecretKey }}
+                name: {{ $.Values.chirpstack.existingSecret | quote }}
+                key: {{ $.Values.chirpstack.existingSecretKey | quote }}
           - name: KEYS_FILE
             value: /etc/chirpstack-init-job/keys.toml
           {{- range $name, $value := $.Values.env }}
-          - name: {{ $name }}
+          - name: {{ $name | quote }}
             value: {{ $value | quote }}
           {{- end }}
         securityContext:
@@ -108,7 +126,7 @@ template:
     volumes:
       - name: keys
         configMap:
-          name: {{ include "init-job.fullname" $ }}
+          name: {{ include "init-job.fullname" $ | quote }}
       {{- with $.Values.volumes }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
