@@ -54,13 +54,15 @@ class Creation:
 
     def _attempt(self) -> MadeKey:
         """Create, and bring the token to disk. Unavailable: the create had no answer."""
-        server, asked = self._job.run.server, self._job.asked
-        listed = server.list_keys(self._scope, asked.name) if self._then == self._intended else []
-        unknown = [key.id for key in listed if key.id not in self._known]
-        if unknown:
-            self._job.memory.claim()  # only now: another run's key may be in the list
+        server, asked, memory = self._job.run.server, self._job.asked, self._job.memory
+        is_lost, is_taken_back = self._then == self._intended, memory.state != self._intended
+        # Taken back, it is intended anew when the server answers, and not at each try.
+        listed = server.list_keys(self._scope, asked.name) if is_lost or is_taken_back else []
+        unknown = [key.id for key in listed if key.id not in self._known] if is_lost else []
+        if unknown or is_taken_back:
+            memory.save(self._intended)  # only now: another run's key may be in the list
         else:
-            self._job.memory.renew()
+            memory.renew()
         for key_id in unknown:
             self._job.run.delete_key(key_id, "the answer with its token was lost")
         with signals.shield():
@@ -72,7 +74,9 @@ class Creation:
                 raise
             except Unavailable as error:
                 if not error.in_doubt:
+                    # At once: should this run be killed while it waits, a key of the name is somebody else's.
                     self._then = earlier
+                    memory.save_if_possible(earlier)
                 raise
             log.hide(new.token)
             log.info("created", f"made key {new.id} on the server: {self._decision.because}", id=new.id)

@@ -95,17 +95,23 @@ class Run:
         email, password, initial = self.settings.email, self.settings.password, self.settings.initial_password
         if not self.server.log_in(email, password):
             if initial and self.server.log_in(email, initial):
+                if odd := texts.suspicious(password, surely=True):
+                    raise ConfigurationError(
+                        f"CHIRPSTACK_PASSWORD would be set as the password of {email}, and {odd}",
+                        "correct it; a password that is meant so can be set in the web interface",
+                    )
                 what = f"set CHIRPSTACK_PASSWORD as the password of {email}"
                 self._change(what, "password-set", what, lambda: self.server.set_password(password), account=email)
                 return
             # Another job may have set it between the two.
             if not initial or not self.server.log_in(email, password):
-                odd = texts.suspicious(password)
+                given = {"CHIRPSTACK_PASSWORD": password, "CHIRPSTACK_INITIAL_PASSWORD": initial}
+                odd = "".join(f"; {name}: {what}" for name, one in given.items() if (what := texts.suspicious(one)))
                 raise AccountError(
                     f"the server refused the login of {email}"
                     + (", with the initial password as well" if initial else ""),
-                    f"check CHIRPSTACK_EMAIL and CHIRPSTACK_PASSWORD{f' ({odd})' if odd else ''}; an account that "
-                    "signs in with OpenID Connect only has no password here: use a local one",
+                    f"check CHIRPSTACK_EMAIL and CHIRPSTACK_PASSWORD{odd}; an account that signs in with OpenID "
+                    "Connect only has no password here: use a local one",
                 )
         self._warn_of_default_password()
 

@@ -8,10 +8,11 @@ import contextlib
 import errno
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar, get_origin
 
 from init_job import log
@@ -21,6 +22,7 @@ from init_job.outputs.paths import Swapped, close, lock, reach
 
 _FORMAT = 2
 _NAME = "the state file"
+_UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,8 @@ def locked(path: str, patience: float) -> Iterator[Memory]:
                 f"nothing can be remembered in {path} ({error.strerror}): every run logs in, and a token "
                 "whose writing is interrupted is lost",
             )
-        yield Memory(peek(path))
+        # An intent that nothing could strike out would be acted on again and again.
+        yield Memory(replace(peek(path), intent=None))
         return
     try:
         yield StateFile(_read(fd, path), fd)
@@ -261,5 +264,5 @@ def _record(kind: type[R], found: object) -> R | None:
 
 
 def _is_text(value: object) -> bool:
-    """What the job writes itself: nothing longer or stranger comes out of it."""
-    return isinstance(value, str) and len(value) <= 4096 and value.isprintable()
+    """What the job writes itself, names of tenants among it: nothing longer or stranger comes out of it."""
+    return isinstance(value, str) and len(value) <= 4096 and not _UNREADABLE.search(value)

@@ -9,7 +9,7 @@ from init_job.decide import Saved, There, listed
 from init_job.errors import AccountError, Unavailable
 from init_job.job import Job, SavedToken
 from init_job.servers.interface import KEY_DELETED, Key, ResolvedScope, TokenStatus
-from init_job.state import Intent
+from init_job.state import Intent, MadeKey
 
 _IN_THE_LOG = 100  # ids that one line of JSON has
 
@@ -28,7 +28,7 @@ def survey(job: Job, tokens: list[SavedToken]) -> tuple[ResolvedScope, There]:
     keys, saved = job.run.patience.call(lambda: _look(job, tokens, scope))
     ids = {key.id for key in keys}
     intent = _matching_intent(job)
-    unread, doomed = leftovers(keys, saved, intent)
+    unread, doomed = leftovers(keys, saved, intent, memory.state.key)
     if unread:
         memory.claim()
     for key_id in unread:
@@ -37,25 +37,29 @@ def survey(job: Job, tokens: list[SavedToken]) -> tuple[ResolvedScope, There]:
         # Done with it: a key of the name that somebody makes from now on is none of ours.
         left = replace(intent, known=tuple(sorted(ids)), doomed=doomed) if doomed else None
         memory.save_if_possible(replace(memory.state, intent=left))
+    # What another key of this run is asked for by is that one's, whatever is remembered here of earlier settings.
+    url = job.run.settings.url
+    others = {(url, key.name, str(key.scope)) for key in job.run.settings.keys} - {job.identity}
     there = There(
         tuple(key for key in keys if key.id not in unread),
         saved,
-        frozenset(made.id for made in memory.state.made),
+        frozenset(made.id for made in memory.state.made if made.identity not in others),
         doomed,
     )
     return scope, there
 
 
 def leftovers(
-    keys: Sequence[Key], saved: Sequence[Saved], intent: Intent | None
+    keys: Sequence[Key], saved: Sequence[Saved], intent: Intent | None, made: MadeKey | None = None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What an interrupted run left: (made by it and never read, to be deleted since its new token is in place)."""
+    """What an interrupted run left: (made by it and never read, to be deleted since its new token was in place). That
+    token may have died or got lost since; `made` is the key that is remembered."""
     if intent is None:
         return (), ()
-    working = {token.key_id for token in saved if token.works}
-    unread = tuple(key.id for key in keys if key.id not in intent.known and key.id not in working)
-    replaced = working & {key.id for key in keys} - set(intent.doomed)
-    return unread, tuple(key.id for key in keys if key.id in intent.doomed and replaced)
+    brought = {token.key_id for token in saved} | ({made.id} if made else set())
+    unread = tuple(key.id for key in keys if key.id not in intent.known and key.id not in brought)
+    is_replaced = any(key.id in brought and key.id not in intent.doomed for key in keys)
+    return unread, tuple(key.id for key in keys if key.id in intent.doomed and is_replaced)
 
 
 def _look(job: Job, tokens: list[SavedToken], scope: ResolvedScope) -> tuple[list[Key], tuple[Saved, ...]]:

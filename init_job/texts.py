@@ -116,15 +116,15 @@ def stands_for_a_token(text: str) -> bool:
     return is_placeholder(text) or (len(text) <= _LONGEST_PLACEHOLDER and bool(_FOR_A_TOKEN.fullmatch(text)))
 
 
-def suspicious(password: str) -> str:
+def suspicious(password: str, surely: bool = False) -> str:
     """What makes it unlikely that somebody chose this password, for the message after a refused login: `it has quotes
-    around it`. Empty when nothing does; never the password."""
+    around it`; `surely`: so unlikely that it must not be set. Empty when nothing does; never the password."""
     rest, found = tidied(password)
-    if _UNEXPANDED.search(rest):
+    if _UNEXPANDED.search(rest) and not (surely and re.fullmatch(r"\$\w+|~/.*", rest)):
         found.append("a variable in it that nothing has expanded")
     if _UNSEEN.search(rest) or _MARK.search(rest):
         found.append("a control character in it")
     told = [f"it has {' and '.join(found)}"] if found else []
-    if is_placeholder(rest):
+    if not surely and is_placeholder(rest):
         told.append("it looks like a placeholder")
     return "; ".join(told)

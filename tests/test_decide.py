@@ -9,7 +9,7 @@ import pytest
 from init_job.decide import Create, Saved, There, UpToDate, decide, listed, to_revoke
 from init_job.errors import TokenError
 from init_job.servers.interface import Key, ResolvedScope
-from init_job.state import Intent
+from init_job.state import Intent, MadeKey
 from init_job.survey import leftovers
 from init_job.values import OnLostToken
 from tests.support import settings_for
@@ -222,6 +222,13 @@ def test_a_key_that_was_not_known_before_a_crash_is_ours_and_unread() -> None:
 
 def test_a_new_key_whose_token_was_saved_before_the_crash_is_kept_and_the_old_one_goes() -> None:
     assert leftovers(keys("old", "new"), [works("new")], INTENT) == ((), ("old",))
+
+
+def test_a_new_token_that_has_died_or_got_lost_since_was_in_place_all_the_same() -> None:
+    made = MadeKey("new", NAME, "admin", "", False, "http://chirpstack:8080", "v4", "4.19.0", "")
+    assert leftovers(keys("old", "new"), [dead("new")], INTENT) == ((), ("old",))
+    assert leftovers(keys("old", "new"), [], INTENT, made) == ((), ("old",))
+    assert leftovers(keys("old", "new"), [], INTENT, replace(made, id="old")) == (("new",), ())
 
 
 def test_an_old_key_stays_while_no_new_token_is_in_place() -> None:

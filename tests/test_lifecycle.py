@@ -71,6 +71,27 @@ def test_a_password_that_this_server_does_not_take_is_refused_with_its_words(tmp
         assert simulator.keys(scope="admin") == []
 
 
+@pytest.mark.parametrize(
+    "password",
+    ["'longenough1'", '"longenough1"', "longenough1\r", "\ufefflongenough1", " longenough1", "${PASSWORD_OF_ALL}"],
+)
+def test_a_password_that_something_has_damaged_is_not_set(chirpstack: Simulator, site: Site, password: str) -> None:
+    run = site.run(CHIRPSTACK_PASSWORD=password, CHIRPSTACK_INITIAL_PASSWORD=PASSWORD)
+    assert run.code == 2, run.err
+    assert "CHIRPSTACK_PASSWORD would be set" in run.error
+    assert site.run().code == 0, "the account has another password"
+
+
+def test_a_password_that_begins_as_a_variable_may_be_meant(chirpstack: Simulator, site: Site) -> None:
+    assert site.run(CHIRPSTACK_PASSWORD="$ecretpass1", CHIRPSTACK_INITIAL_PASSWORD=PASSWORD).code == 0
+
+
+def test_an_odd_initial_password_is_told(chirpstack: Simulator, site: Site) -> None:
+    run = site.run(CHIRPSTACK_PASSWORD="another one", CHIRPSTACK_INITIAL_PASSWORD=f'"{PASSWORD}"')
+    assert run.code == 4
+    assert "CHIRPSTACK_INITIAL_PASSWORD: it has quotes" in run.hint
+
+
 @pytest.mark.parametrize("version", ["3.11.0", "3.12.0"])
 def test_a_server_that_cannot_change_the_password_of_admin_is_explained(tmp_path: Path, version: str) -> None:
     with Simulator("v3", version) as simulator:

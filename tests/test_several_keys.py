@@ -379,3 +379,14 @@ def test_a_pipe_that_nobody_writes_to_is_no_trap(v4_site: Site) -> None:
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 143, err
+
+
+def test_the_token_of_a_key_that_is_asked_for_elsewhere_is_not_overwritten(site: Site) -> None:
+    site.keys = {"alpha": {"token_file": "x"}}
+    assert site.run().code == 0
+    token = (site.folder / "x").read_text()
+    site.keys = {"new": {"token_file": "x"}, "alpha": {"token_file": "y"}}
+    run = site.run()
+    assert run.code == 5, run.err
+    assert (site.folder / "x").read_text() == token
+    assert [len(site.server.keys(name)) for name in ("new", "alpha")] == [0, 1]

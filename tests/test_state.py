@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,14 @@ def path(tmp_path: Path) -> str:
     return str(tmp_path / ".token.state")
 
 
-@pytest.mark.parametrize("remembered", [State(MADE, (OLD,), INTENT), State(MADE), State(None, (), INTENT)])
+ODD = replace(
+    MADE,
+    scope="tenant:Soci\u00a0\u00e9t\u00e9 \u682a\u3000x \u2009 \U0001f469\u200d\U0001f4bb \u202e\u2028",
+    name="a\u00adb",
+)
+
+
+@pytest.mark.parametrize("remembered", [State(MADE, (OLD,), INTENT), State(MADE), State(None, (), INTENT), State(ODD)])
 def test_what_is_saved_is_read_by_the_next_run(path: str, remembered: State) -> None:
     with state.locked(path, 0) as file:
         file.save(State(MADE, (OLD,), INTENT))
@@ -104,20 +112,23 @@ def test_what_is_no_plain_file_is_not_followed(
 
 @needs_mounts
 def test_on_a_volume_that_is_read_only_now_what_was_saved_is_still_known(tmp_path: Path) -> None:
-    """So that a run with nothing to do goes on working there."""
+    """So that a run with nothing to do goes on working there. What was intended nothing can strike out: a key that
+    somebody makes later would be deleted again and again."""
     script = (
         "import os, subprocess, sys; from init_job import state\n"
         "path = sys.argv[1] + '/.token.state'\n"
-        "with state.locked(path, 0) as file: file.save(state.State(intent=state.Intent('n', 's', 'u', ('a',), ())))\n"
+        "made = state.MadeKey('id', 'n', 'admin', '', False, 'u', 'v4', '', '')\n"
+        "intent = state.Intent('n', 'admin', 'u', ('a',), ())\n"
+        "with state.locked(path, 0) as file: file.save(state.State(made, (), intent))\n"
         "subprocess.run(['mount', '-o', 'remount,ro', sys.argv[1]], check=True)\n"
-        "with state.locked(path, 0) as file: print(file.state.intent.name, type(file).__name__)\n"
+        "with state.locked(path, 0) as file: print(file.state.key.name, file.state.intent, type(file).__name__)\n"
     )
     mounted = f'mount -t tmpfs tmpfs {tmp_path} && exec "$0" -c "$1" {tmp_path}'
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", mounted, sys.executable, script],
         cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.stdout == "n Memory\n", done.stderr
+    assert done.stdout == "n None Memory\n", done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

@@ -1,6 +1,7 @@
 """Whose a key is: what the job makes and deletes beside the keys of others, on the server and in its outputs."""
 
 import threading
+from signal import SIGKILL
 
 import pytest
 
@@ -77,6 +78,51 @@ def test_a_key_whose_secret_changed_is_replaced_and_another_of_its_name_stays(
         result = world.run(None, (command,))
         judge(world, result.code, 0, {other}, result.log, "the server's secret changed")
         require(own not in world.ids() and len(world.ids()) == 2, "two keys", result.log)
+
+
+@pytest.mark.parametrize("since", ["the secret changed", "the token was lost", "revoked"])
+@pytest.mark.parametrize("api", APIS)
+def test_the_old_key_of_a_rotation_that_was_cut_short_goes_whatever_happened_since(
+    api: Api, since: str, worlds: Worlds
+) -> None:
+    with worlds(api) as world:
+        world.settle()
+        settled(world)
+        is_delete = {"v3": b"DELETE ", "v4": b"POST /api.InternalService/DeleteApiKey "}[api]
+        world.proxy.plan(lambda exchange: Exchange.hang_up if exchange.request.startswith(is_delete) else None)
+        assert world.run(None, ("rotate",), WAIT_TIMEOUT="0").code == 3
+        assert len(world.ids()) == 2
+        world.proxy.plan(None)
+        command: tuple[str, ...] = ()
+        if since == "the token was lost":
+            for path in (world.token_file, world.json_file):
+                path.unlink()
+            world.env_file.write_bytes(b"# mine\nOTHER='a # b'\n")
+        else:
+            world.server.set_secret("another")
+        if since == "revoked":
+            command = ("revoke",)
+        result = world.run(None, command, ON_LOST_TOKEN="replace" if since == "the token was lost" else "fail")
+        assert result.code == 0, result.log
+        require(len(world.ids()) == (0 if command else 1), "two keys", result.log)
+        record("keys of others", f"a rotation was cut short, and {since}", "exit 0, its old key is gone")
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_key_that_somebody_makes_after_a_kill_while_nothing_was_made_stays(api: Api, worlds: Worlds) -> None:
+    """The server has said that it did nothing, and the job waits to ask again."""
+    with worlds(api) as world:
+        world.settle()
+        limited = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n"
+        world.proxy.plan(lambda exchange: (lambda one: one.send(limited)) if exchange.is_create else None)
+        run = world.start()
+        run.wait_for("waiting: ")
+        run.signal(SIGKILL)
+        run.wait()
+        world.proxy.plan(None)
+        rival = world.server.add_key(NAME)[0]
+        result = world.run()
+        judge(world, result.code, 5, {rival}, result.log, "made after a kill while nothing was made")
 
 
 @pytest.mark.parametrize("api", APIS)
