@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from init_job import log, texts
-from init_job.errors import AccountError, ConfigurationError, InitJobError, NotReady
+from init_job.errors import AccountError, ConfigurationError, InitJobError, NotReady, ServerRefusal
 from init_job.servers.detect import GENERATIONS, detect
 from init_job.servers.http import Http
 from init_job.servers.interface import ResolvedScope, Server
@@ -101,7 +101,7 @@ class Run:
                         "correct it; a password that is meant so can be set in the web interface",
                     )
                 what = f"set CHIRPSTACK_PASSWORD as the password of {email}"
-                self._change(what, "password-set", what, lambda: self.server.set_password(password), account=email)
+                self._change(what, "password-set", what, self._set_password, account=email)
                 return
             # Another job may have set it between the two.
             if not initial or not self.server.log_in(email, password):
@@ -114,6 +114,13 @@ class Run:
                     "Connect only has no password here: use a local one",
                 )
         self._warn_of_default_password()
+
+    def _set_password(self) -> None:
+        try:
+            self.server.set_password(self.settings.password)
+        except ServerRefusal as refused:
+            what = f"CHIRPSTACK_PASSWORD cannot take the place of the initial password of {self.settings.email}"
+            raise ServerRefusal(f"{what}: {refused}", refused.hint) from refused
 
     def _warn_of_default_password(self) -> None:
         """Everybody knows admin/admin. It costs a login where the job itself uses another account."""

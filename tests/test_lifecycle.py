@@ -68,6 +68,7 @@ def test_a_password_that_this_server_does_not_take_is_refused_with_its_words(tmp
         run = Site(tmp_path, simulator.url).run(CHIRPSTACK_PASSWORD="1234567", CHIRPSTACK_INITIAL_PASSWORD="admin")
         assert run.code == 7
         assert "at least 8 characters" in run.error
+        assert "CHIRPSTACK_PASSWORD cannot take the place of the initial password" in run.error
         assert simulator.keys(scope="admin") == []
 
 
