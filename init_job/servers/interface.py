@@ -61,7 +61,7 @@ class TokenStatus:
     works: bool
     """When not, the token is dead for good."""
     reason: str = ""
-    """SIGNED_OTHERWISE or KEY_DELETED when it does not work."""
+    """SIGNED_OTHERWISE, KEY_DELETED, or that the other generation made it, when it does not work."""
 
 
 class Server(ABC):
