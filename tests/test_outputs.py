@@ -83,6 +83,27 @@ def test_json_without_a_token_is_not_ours(content: bytes) -> None:
         JsonFile().token(content)
 
 
+@pytest.mark.parametrize("token", ["", TOKEN])
+def test_a_json_object_with_fields_that_the_job_does_not_write_stays(token: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"token": token, "db_password": "mine"}))
+    before = path.read_bytes()
+    one = Output(JsonFile(), str(path))
+    for attempt in (one.read, one.remove, lambda: one.prove_writable(KEY), lambda: one.write(KEY)):
+        with pytest.raises(OutputError, match='not ours to overwrite: it holds "db_password"'):
+            attempt()
+    assert path.read_bytes() == before
+
+
+def test_a_json_object_of_the_jobs_own_fields_may_lack_some_and_the_token(tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+    path.write_text(json.dumps(KEY.__dict__ | {"token": ""}))
+    assert Output(JsonFile(), str(path)).write(KEY)
+    path.write_text('{"token": ""}')
+    assert Output(JsonFile(), str(path)).write(KEY)
+    assert JsonFile().token(path.read_bytes()) == TOKEN
+
+
 def output(path: Path, mode: int = -1) -> Output:
     return Output(TokenFile(), str(path), mode)
 

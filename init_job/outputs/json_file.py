@@ -2,9 +2,11 @@
 
 import codecs
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from init_job.outputs.interface import Format, IssuedKey
+
+_OURS = {field.name for field in fields(IssuedKey)}
 
 
 class JsonFile(Format):
@@ -21,11 +23,13 @@ class JsonFile(Format):
         token = found.get("token") if isinstance(found, dict) else None
         if not isinstance(token, str):
             raise ValueError('it holds no JSON object with a "token"')
+        if others := found.keys() - _OURS:  # which would be lost with the next write
+            raise ValueError(f"it holds {json.dumps(min(others))}, which this job does not write")
         return token.strip()
 
     def render(self, content: bytes, key: IssuedKey) -> bytes:
-        fields = asdict(key) | {"scope_id": key.scope_id or None}
-        return (json.dumps(fields, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+        values = asdict(key) | {"scope_id": key.scope_id or None}
+        return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
     def erase(self, content: bytes) -> bytes | None:
         return None
