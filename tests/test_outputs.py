@@ -56,6 +56,53 @@ def test_in_a_dotenv_file_only_the_value_changes(before: str, after: str) -> Non
     assert ENV.render(rendered, KEY) == rendered
 
 
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('# Telegraf\n\n[agent]\ninterval = "10s"\n', 3),
+        ("[Service]\r\nExecStart=/bin/true\r\n", 1),
+        ('urls = [\n  "http://a",\n]\n', 3),
+        ('{"a":1}', 1),
+        ('{\n  "a=b": 1\n}', 1),
+        ("a: b\n", 1),
+        ("---\nservices:\n  one:\n    image: x=y\n", 2),
+        ("<a b='c'/>\n", 1),
+        ("A=1\n\n- one: a=b\n", 3),
+        ("[[inputs.cpu]]\n", 1),
+        ('A="b\nC=d\n', 1),
+        ("A=1\rB='b\rC=d\r", 2),
+        (f"API_TOKEN={TOKEN}\nA='it's'\n", 2),
+        ("some note that isn't commented out\n", 1),
+    ],
+)
+def test_a_file_that_readers_of_a_dotenv_file_would_not_read_is_not_written(
+    content: str, line: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content.encode())
+    one = Output(ENV, str(path))
+    for attempt in (one.prove_writable, one.write):
+        with pytest.raises(OutputError, match=f"not ours to overwrite: line {line} is no NAME=value"):
+            attempt(KEY)
+    assert path.read_bytes() == content.encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a note\n",
+        "export A\nB # [x]: isn't it\n",
+        'if [ -f x ]; then . x; fi\n[[ $A ]]\n: "${A:=x}"\nf() {\n}\n',
+        "A='it is'\\''so'\n",
+        "A=it's {\n",
+        "'A B'=x\n",
+        "A='b\nc: d'\n",
+    ],
+)
+def test_a_line_that_is_merely_odd_keeps_no_token_out(content: str) -> None:
+    assert ENV.render(content.encode(), KEY).decode() == f"{content}API_TOKEN={TOKEN}\n"
+
+
 def test_a_dotenv_file_in_another_encoding_keeps_its_bytes() -> None:
     assert ENV.render(b"NAME=M\xfcller\n", KEY) == b"NAME=M\xfcller\nAPI_TOKEN=" + TOKEN.encode() + b"\n"
 

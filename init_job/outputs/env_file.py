@@ -3,8 +3,12 @@
 import io
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from init_job.outputs.interface import Format, IssuedKey
+
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
 
 _BOM = "\ufeff"
 # One binding: blank lines, `export`, the name and `=`; white space; the value as python-dotenv delimits it.
@@ -13,6 +17,10 @@ _BINDING = re.compile(
     r"""(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|(?P<bare>[^\r\n]*?)(?=[^\S\r\n]+\#|[^\S\r\n]*(?:[\r\n]|\Z)))""",
     re.DOTALL,
 )
+# Of a line as a shell reads it: what stands in quotes or behind a backslash, and its comment.
+_QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|\#[^\r\n]*""", re.DOTALL)
+# A section, an object, a tag, `name: value`; or a quote that is not closed.
+_NO_DOTENV = re.compile(r"""\s*(?:\[\[?[^\s\[]|[]{<]|[^=:\s][^=:]*:(?!\S))|[^'"]*['"]""")
 
 
 class EnvFile(Format):
@@ -28,7 +36,9 @@ class EnvFile(Format):
         return _value(_decode(content), self.part)
 
     def render(self, content: bytes, key: IssuedKey) -> bytes:
-        text = _with(_decode(content), self.part, key.token)
+        text = _decode(content)
+        _need_dotenv(text)
+        text = _with(text, self.part, key.token)
         if self._scope_id_name and key.scope_id:
             text = _with(text, self._scope_id_name, key.scope_id)
         return _encode(text)
@@ -73,13 +83,32 @@ def _with(text: str, name: str, value: str) -> str:
 
 
 def _bindings(text: str, name: str) -> Iterator[tuple[int, str, str | None]]:
-    """Where each binding of the variable starts, its text and its value, as python-dotenv reads them."""
+    """Where each binding of the variable starts, its text and its value."""
+    for position, binding in _parsed(text):
+        if binding.key == name:
+            yield position, binding.original.string, binding.value
+
+
+def _need_dotenv(text: str) -> None:
+    """Raises ValueError for a file in which readers of a `.env` would not find the token, or which a new line would
+    break for readers of its own: one line opens quotes and does not close them, or is of JSON, YAML, TOML or the like.
+    Any other line that sets nothing (words, a shell's `if`) harms nobody."""
+    for position, binding in _parsed(text):
+        if binding.value is None and (binding.key or binding.error):
+            line = binding.original.string
+            if _NO_DOTENV.match(_QUOTED.sub("", line)):
+                before = text[:position] + line[: len(line) - len(line.lstrip())]
+                number = 1 + len(re.findall(r"\r\n?|\n", before))
+                raise ValueError(f"line {number} is no NAME=value, or its quotes are not closed")
+
+
+def _parsed(text: str) -> Iterator[tuple[int, "Binding"]]:
+    """What python-dotenv finds, and where."""
     from dotenv.parser import parse_stream  # a run without ENV_FILE does not pay for the import
 
     position = len(_BOM) if text.startswith(_BOM) else 0
     for binding in parse_stream(io.StringIO(text[position:], newline="")):
-        if binding.key == name and not binding.error:
-            yield position, binding.original.string, binding.value
+        yield position, binding
         position += len(binding.original.string)
 
 
