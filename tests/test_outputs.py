@@ -8,6 +8,7 @@ import shutil
 import struct
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -358,8 +359,9 @@ SCOPED = replace(KEY, scope="tenant:x", scope_id="52f14cd4-c6f1-4fbd-8f87-4025e1
     ("before", "after"),
     [
         ("", "API_TOKEN=@\nTENANT=%\n"),
-        ("TENANT=old # which\nAPI_TOKEN=\nB=2\n", "TENANT=% # which\nAPI_TOKEN=@\nB=2\n"),
+        ("TENANT=7 # which\nAPI_TOKEN=\nB=2\n", "TENANT=% # which\nAPI_TOKEN=@\nB=2\n"),
         ("API_TOKEN=@\nexport TENANT=''\r\n", "API_TOKEN=@\nexport TENANT='%'\r\n"),
+        (f'TENANT="{str(UUID(int=10)).upper()}"\n', 'TENANT="%"\nAPI_TOKEN=@\n'),
     ],
 )
 def test_the_scopes_id_is_set_in_the_same_write(before: str, after: str, tmp_path: Path) -> None:
@@ -371,6 +373,17 @@ def test_the_scopes_id_is_set_in_the_same_write(before: str, after: str, tmp_pat
     assert Output(form, str(path)).remove()
     assert b"API_TOKEN" not in path.read_bytes()
     assert SCOPED.scope_id.encode() in path.read_bytes()
+
+
+@pytest.mark.parametrize("value", ["my-company-db-password", OLD, "'a b'", "10-20", UUID(int=10).hex])
+def test_what_is_no_id_is_not_overwritten_with_the_scopes(value: str, tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text(f"TENANT={value}\nAPI_TOKEN={OLD}\n")
+    one = Output(EnvFile("API_TOKEN", "TENANT"), str(path))
+    for attempt in (one.prove_writable, one.write):
+        with pytest.raises(OutputError, match="not ours to overwrite: what TENANT holds is no id"):
+            attempt(SCOPED)
+    assert path.read_text() == f"TENANT={value}\nAPI_TOKEN={OLD}\n"
 
 
 def test_a_scopes_id_that_would_say_something_else_in_a_dotenv_file_is_not_written(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|\#[^\r\n]*""", re.DOTALL)
 # A section, an object, a tag, `name: value`; or a quote that is not closed.
 _NO_DOTENV = re.compile(r"""\s*(?:\[\[?[^\s\[]|[]{<]|[^=:\s][^=:]*:(?!\S))|[^'"]*['"]""")
 
+# What may stand where the scope's id is written: nothing, v3's number or UUID, v4's UUID.
+_ID = re.compile(r"[0-9]*|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
 
 class EnvFile(Format):
     variable = "ENV_FILE"
@@ -40,6 +43,8 @@ class EnvFile(Format):
         _need_dotenv(text)
         text = _with(text, self.part, key.token)
         if self._scope_id_name and key.scope_id:
+            if not _ID.fullmatch(_value(text, self._scope_id_name)):
+                raise ValueError(f"what {self._scope_id_name} holds is no id")
             text = _with(text, self._scope_id_name, key.scope_id)
         return _encode(text)
 
