@@ -473,10 +473,13 @@ def test_a_proof_changes_nothing(tmp_path: Path) -> None:
 def test_what_a_killed_run_left_is_cleared_away_and_a_link_is_not_followed(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("precious")
-    (tmp_path / ".token.tmp").symlink_to(precious)
+    (tmp_path / ".token.0123abcd.tmp").symlink_to(precious)
+    others = [".token.tmp", ".token.0123ABCD.tmp", ".token.backup.tmp", ".token2.0123abcd.tmp"]
+    for name in others:
+        (tmp_path / name).touch()
     output(tmp_path / "token").write(KEY)
     assert precious.read_text() == "precious"
-    assert sorted(os.listdir(tmp_path)) == ["precious", "token"]
+    assert sorted(os.listdir(tmp_path)) == sorted([*others, "precious", "token"])
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "fifo", "folder", "device"])

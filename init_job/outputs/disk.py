@@ -89,7 +89,7 @@ def _attributes(fd: int) -> dict[str, bytes]:
 
 def tidy(folder: int, file: str) -> None:
     """Remove what a killed run has left beside the file."""
-    left = re.compile(rf"\.{re.escape(file)}\.([0-9a-f]{{8}}\.)?tmp")
+    left = re.compile(rf"\.{re.escape(file)}\.[0-9a-f]{{8}}\.tmp")
     with contextlib.suppress(OSError):
         fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
         try:

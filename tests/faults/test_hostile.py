@@ -86,7 +86,7 @@ def test_a_token_that_is_none_is_refused_and_nothing_is_written(api: Api, token:
         record("hostile", f"token: {token}", "exit 7, nothing written")
 
 
-PLANTED = (".token.tmp", ".app.env.tmp", ".key.json.tmp", ".token.state")
+PLANTED = (".token.0123abcd.tmp", ".app.env.0123abcd.tmp", ".key.json.0123abcd.tmp", ".token.state")
 
 
 @pytest.mark.parametrize("name", PLANTED)

@@ -188,7 +188,7 @@ def test_a_neighbours_temporary_file_is_in_nobodys_way(kind: str, uid: int, open
         share(world)
         victim = world.folder / "victim"
         victim.write_text("")
-        for name in (".token.tmp", ".token.0123abcd.tmp"):
+        for name in (".token.0123abcd.tmp", ".app.env.0123abcd.tmp"):
             planted = world.volume / name
             if kind == "a file":
                 planted.touch()
