@@ -131,6 +131,13 @@ def test_standard_output_gets_the_token_and_nothing_else(chirpstack: Simulator, 
     assert run.out.count("\n") == 1
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_standard_output_is_utf_8_whatever_the_locale(encoding: str, site: Site) -> None:
+    run = site.run(TOKEN_FILE="", JSON_FILE="-", API_KEY_NAME="ключ", PYTHONIOENCODING=encoding)
+    assert run.code == 0, run.err
+    assert json.loads(run.out)["name"] == "ключ"
+
+
 def test_the_job_waits_for_a_server_that_comes_late(tmp_path: Path) -> None:
     simulator = Simulator("v3", "3.17.9", starting_for=1.0)
     simulator.bind()

@@ -68,8 +68,8 @@ class StandardOutput(Place):
             if only_try:
                 _prove(sys.stdout.fileno())
             else:
-                sys.stdout.write(content.decode())
-                sys.stdout.flush()
+                sys.stdout.buffer.write(content)  # whatever the locale makes of text: a format is its bytes
+                sys.stdout.buffer.flush()
         except (OSError, ValueError) as error:
             if not only_try:
                 # What is left in the buffer would fail once more at the end, and Python would exit with 120.
