@@ -482,6 +482,26 @@ def test_what_a_killed_run_left_is_cleared_away_and_a_link_is_not_followed(tmp_p
     assert sorted(os.listdir(tmp_path)) == sorted([*others, "precious", "token"])
 
 
+@pytest.mark.parametrize("name", ["n" * 241, "n" * 242, "n" * 255, "\u00e9" * 127])
+@pytest.mark.parametrize("form", [TokenFile(), ENV], ids=lambda form: form.variable)
+def test_a_name_may_be_as_long_as_the_file_system_allows(
+    form: Format, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Output(form, str(tmp_path / name))
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        for call in ("rename", "unlink"):
+            patch.setattr(os, call, killed)
+        with pytest.raises(KeyboardInterrupt):
+            one.write(KEY)
+    assert len([left for left in os.listdir(tmp_path) if left.endswith(".tmp")]) == 1
+    assert one.write(KEY)
+    assert os.listdir(tmp_path) == [name]
+
+
 @pytest.mark.parametrize("kind", ["link", "dangling", "fifo", "folder", "device"])
 def test_what_is_no_plain_file_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "token"

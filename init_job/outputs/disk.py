@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -87,9 +88,14 @@ def _attributes(fd: int) -> dict[str, bytes]:
         raise
 
 
+def temporary(file: str) -> str:
+    """What to call a new file beside it: no neighbour can know the name and have put something there."""
+    return f"{_stem(file)}{os.urandom(4).hex()}.tmp"
+
+
 def tidy(folder: int, file: str) -> None:
     """Remove what a killed run has left beside the file."""
-    left = re.compile(rf"\.{re.escape(file)}\.[0-9a-f]{{8}}\.tmp")
+    left = re.compile(rf"{re.escape(_stem(file))}[0-9a-f]{{8}}\.tmp")
     with contextlib.suppress(OSError):
         fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
         try:
@@ -99,6 +105,12 @@ def tidy(folder: int, file: str) -> None:
         for name in filter(left.fullmatch, names):
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=folder)
+
+
+def _stem(file: str) -> str:
+    """What temporary names begin with, so that it shows whose they are. A name has 255 bytes at most."""
+    name = os.fsencode(file)
+    return f".{file if len(name) <= 255 - len('..01234567.tmp') else hashlib.sha256(name).hexdigest()}."
 
 
 def discard(folder: int, name: str) -> None:

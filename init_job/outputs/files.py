@@ -144,8 +144,7 @@ class File(Place):
 
     def _replace(self, entry: Entry, old: int, content: bytes, only_try: bool) -> bool:
         """False when a new file cannot be given all that the old one carries."""
-        # No neighbour can know the name and have put something there.
-        name = f".{entry.name}.{os.urandom(4).hex()}.tmp"
+        name = disk.temporary(entry.name)
         staged = replace(entry, name=name, fd=-1, info=None)
         fd = self._made(staged, self._mode) if old < 0 else staged.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
