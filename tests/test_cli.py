@@ -657,6 +657,8 @@ def test_a_folder_in_the_place_of_the_file_is_explained(chirpstack: Simulator, s
         ("ENV_FILE", b"CHIRPSTACK_API_TOKEN=changeme\n", "no token"),
         ("JSON_FILE", b"[1, 2]", "no JSON object"),
         ("JSON_FILE", b"not json", "no JSON"),
+        ("JSON_FILE", b'{"token": "", "db_password": "mine"}', "db_password"),
+        ("ENV_FILE", b'[agent]\ninterval = "10s"\n', "line 1 is no NAME=value"),
     ],
 )
 def test_a_file_that_holds_something_else_is_not_overwritten(
@@ -668,6 +670,18 @@ def test_a_file_that_holds_something_else_is_not_overwritten(
     assert run.code == 6
     assert told in run.error
     assert path.read_bytes() == content
+    assert chirpstack.keys() == []
+
+
+def test_what_is_no_id_is_told_before_a_key_is_made(chirpstack: Simulator, site: Site) -> None:
+    [(name, _)] = chirpstack.groups().items()
+    kind = "tenant" if name == "ChirpStack" else "organization"
+    env = site.folder / "consumer.env"
+    env.write_text("GROUP=my-db-password\n")
+    run = site.run(API_KEY_SCOPE=f"{kind}:{name}", ENV_FILE=env, ENV_SCOPE_ID_VAR="GROUP")
+    assert run.code == 6
+    assert "what GROUP holds is no id" in run.error
+    assert env.read_text() == "GROUP=my-db-password\n"
     assert chirpstack.keys() == []
 
 
