@@ -363,6 +363,30 @@ def test_a_redirect_is_not_followed_and_its_target_is_named_without_its_query(st
         assert target.connections == []
 
 
+def test_the_body_of_a_redirect_has_the_same_limit() -> None:
+    sent = []
+
+    def serve(connection: socket.socket) -> None:
+        next(requests_of(connection))
+        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /new\r\n\r\n")
+        for mebibytes in range(64):
+            connection.sendall(bytes(1 << 20))
+            sent.append(mebibytes)
+
+    with Peer(serve) as peer, pytest.raises(Unavailable, match="answered more than 8 MiB"):
+        asked(peer)
+    assert len(sent) < 32  # with what is in the buffers between
+
+
+@pytest.mark.parametrize("target", ["http://[bad", "https://[::1/x", "//[", "http://a:port/x", "/anmeldung/ger\xe4t"])
+def test_a_redirect_to_what_is_no_address_is_told_as_one(target: str) -> None:
+    redirect = f"HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode("latin-1")
+    with Peer(answering(redirect)) as peer:
+        answer = asked(peer)
+    assert "answered 302, a redirect to " in str(answer)
+    assert "redirects are not followed" in explain.hint_of(answer)
+
+
 # What may have been carried out
 
 
@@ -590,3 +614,12 @@ def test_what_is_no_answer_is_unavailable_and_the_next_request_is_served(answer:
         with pytest.raises(Unavailable, match=peer.url):
             http.get("/")
         assert http.get("/").body == b"OK"
+
+
+@pytest.mark.parametrize("page", [b"<title" * 5_000 + b">" + b"s" * 34_000, b"<title>" * 9_000, b"<title>log" * 6_000])
+def test_a_hostile_page_is_told_without_being_read_a_thousand_times(page: bytes) -> None:
+    answer = Answer("http://s", 200, {"content-type": "text/html"}, page)
+    begun = time.process_time()
+    explain.is_gate(answer)
+    assert str(answer)
+    assert time.process_time() - begun < 2

@@ -9,6 +9,8 @@ from init_job import log
 
 _LONGEST_QUOTE = 300  # characters
 _LOOKED_AT = 64 * 1024  # bytes
+# Bounded: from each of ten thousand beginnings a hostile page would be looked through to its end.
+_TITLE = re.compile(rb"<title[^>]{0,200}>(.{0,500}?)</title", re.IGNORECASE | re.DOTALL)
 # What the servers say of a new password (contract §3.10); nobody else's words are repeated after one was sent.
 _PASSWORD_RULE = re.compile(r"passwords? must (be at least|not exceed) \d+ characters( long)?", re.IGNORECASE)
 
@@ -79,7 +81,7 @@ class Answer:
             # Without its query: gates put what they were asked for into it.
             where += self.quoted(parts.path)
             return f"{self.url} answered {self.status}, a redirect to {where if self.target else 'somewhere else'}"
-        title = re.search(rb"<title[^>]*>(.*?)</title", self.begin, re.IGNORECASE | re.DOTALL)
+        title = _TITLE.search(self.begin)
         text = self.quoted((title[1] if title else self.begin).decode("utf-8", "replace"), 80)
         what = ": ".join(part for part in (log.masked(self.content_type)[:80], text) if part)
         return f"{self.url} answered {self.status} ({what or ('empty' if not self.body else 'something')})"

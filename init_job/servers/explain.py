@@ -20,7 +20,9 @@ _SAYS_TLS = (
     b"HTTP request to an HTTPS server",  # Go: Caddy, Traefik, ChirpStack v3
     b"plain HTTP to an SSL-enabled server port",  # Apache
 )
-_SIGN_IN_PAGE = re.compile(rb"<title[^>]*>[^<]*(sign.?in|log.?in|single.sign)|type=[\"']?password", re.IGNORECASE)
+_SIGN_IN_PAGE = re.compile(  # bounded, as the title of an answer
+    rb"<title[^>]{0,200}>[^<]{0,300}(sign.?in|log.?in|single.sign)|type=[\"']?password", re.IGNORECASE
+)
 _SIGN_IN_PATH = re.compile(r"log.?in|sign.?in|auth|sso|saml", re.IGNORECASE)
 _CERTIFICATE_NAMES = "set CHIRPSTACK_URL to a host name that the certificate was made for"
 _VERIFY_HINTS = {  # by OpenSSL's X509_V_ERR_…

@@ -125,13 +125,21 @@ class Http:
         self._was_let_through, self._answered = is_let_through, time.monotonic()
 
 
+class _Unfollowing(requests.Session):
+    """Even if it is not to follow a redirect, requests reads the whole of its body, without our limit, and takes its
+    target to pieces, which fails with errors of Python's own."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        pass
+
+
 class _Session:
     """What may block, in a thread of its own: keep-alive, no `.netrc`, no redirects, no certificates but those asked
     for."""
 
     def __init__(self, timeout: float, tls: ssl.SSLContext | None) -> None:
         self._timeout = timeout
-        self._requests = requests.Session()
+        self._requests = _Unfollowing()
         # Otherwise requests would put a password from .netrc in the place of our bearer token.
         self._requests.trust_env = False
         self._requests.headers = {"User-Agent": "chirpstack-init-job", "Accept-Encoding": "identity"}
