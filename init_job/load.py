@@ -52,8 +52,7 @@ def settings(
     if configure_log:
         configure_log(chosen["log_format"], chosen["log_level"])
     for _, value in chosen["headers"]:
-        log.hide(value)
-        log.hide(value.rpartition(" ")[2])  # without its kind: `Bearer …`
+        log.hide_header(value)
     stand_ins = {} if outputs is None else _stand_ins(outputs, given)
     keys = _keys_of_the_file(in_file, chosen, given) if has_file else _only_key(chosen, stand_ins, given)
     pods_account = None

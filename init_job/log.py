@@ -12,10 +12,11 @@ import json
 import logging
 import os
 import re
+import string
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 from urllib.parse import unquote
@@ -28,6 +29,8 @@ _secrets: set[str] = set()
 _about = ""
 _on_terminal = False
 _LONGEST = 8192  # characters; what is longer is nobody's secret, and to look for it would take seconds
+_LONG = 200  # characters
+_SHORTEST_PART = 8  # characters; what is shorter is the name of a kind (`Bearer`) or of a field (`kid`)
 
 
 @contextmanager
@@ -57,6 +60,20 @@ def hide_user_info(address: str) -> None:
             hide(part)
 
 
+def hide_header(value: str) -> None:
+    """Hide a header's value, as a whole and in the parts that whoever reads it tells of: a cookie's, the password of
+    `Basic`."""
+    kind, _, last = value.rpartition(" ")
+    hide(value)
+    hide(last)  # without its kind: `Bearer …`
+    for part in re.split("[\\s;,=&:\"']+", value):
+        if len(part) >= _SHORTEST_PART:
+            hide(part)
+    if kind.lower() == "basic":
+        with suppress(ValueError):  # no base64, no UTF-8
+            hide(base64.b64decode(f"{last}==").decode().partition(":")[2])
+
+
 def masked(text: str) -> str:
     """What a server, a proxy or a library says, for a message: without secrets, in whatever encoding they came back.
     Cut it afterwards, not before: the beginning of a password is no text that could be found."""
@@ -78,11 +95,14 @@ def _in_any_spelling(secret: str) -> str:
     """As it is, escaped in JSON or a literal, percent-encoded (each perhaps several times over), in HTML, or in a wrong
     encoding. One character at a time, because no two programs escape the same ones; and without a choice that could be
     taken back (`+` behind a quantifier): else hostile text would take hours."""
-    if len(secret) > 200:
-        return re.escape(secret)  # a header's value or what stands in a token's place: plain, and spellings cost time
+    # Spellings cost time: in what is long, a header's value or what stands in a token's place, letters and digits have
+    # none but their own, which no encoding that programs use changes.
+    plain = string.ascii_letters + string.digits if len(secret) > _LONG else ""
+    if plain and sum(char not in plain for char in secret) > _LONG:
+        return re.escape(secret)
     pattern = ""
     for run in re.findall(r"\\+|[^\x00-\x7f]+|.", secret, re.DOTALL):
-        one_by_one = "".join(map(_any_spelling, run))
+        one_by_one = "".join(char if char in plain else _any_spelling(char) for char in run)
         if run.isascii() and run[0] != "\\":
             pattern += one_by_one
         else:

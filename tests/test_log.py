@@ -3,6 +3,7 @@ import html
 import json
 import logging
 import re
+import time
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
@@ -69,6 +70,45 @@ def test_no_part_of_an_addresss_password_is_shown(address: str) -> None:
     shown = log.masked(f"cannot parse {address}: port 'pass', path '/word@proxy', or user:pass/word")
     assert "pass" not in shown
     assert "word" not in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "quoted"),
+    [
+        ("CF_Session=open-sesame", "session {} has expired"),
+        ("job-7;secret=open-sesame", "job-7 has sent {}"),
+        ('key="open-sesame", kid=4', "no key {}"),
+        ("Bearer open-sesame", "{} is no token"),
+        ("Basic " + base64.b64encode(b"bob:open-sesame").decode(), "bob may not log in with {}"),
+        ("Basic " + base64.b64encode(b"b:open-sesame").decode().rstrip("="), "b may not log in with {}"),
+    ],
+)
+def test_of_a_headers_value_no_part_is_shown_that_a_gate_quotes(value: str, quoted: str) -> None:
+    log.hide_header(value)
+    assert log.masked(quoted.format("open-sesame")) == quoted.format(log.MASK)
+    assert log.masked(f"got: {value}.") == f"got: {log.MASK}."
+    assert log.masked("your client with a kid is a Bearer of Basic secrets") == (
+        "your client with a kid is a Bearer of Basic secrets"
+    )
+
+
+@pytest.mark.parametrize("value", ["Basic", "Basic :", "Basic é", "Basic /w==", "=", "Bearer"])
+def test_a_headers_value_may_be_anything(value: str) -> None:
+    log.hide_header(value)
+
+
+@pytest.mark.parametrize("encode", [quote, lambda text: quote(text, safe=""), json.dumps, html.escape])
+def test_a_long_secret_is_masked_in_an_encoding_too(encode: Callable[[str], str]) -> None:
+    secret = 'a long/se+cret="x"' * 16
+    log.hide(secret)
+    assert "cret" not in log.masked(f"you sent {encode(secret)}, thank you")
+
+
+def test_what_is_long_and_strange_is_hidden_without_taking_seconds() -> None:
+    log.hide("%\\é" * 2_000)
+    begun = time.process_time()
+    assert log.masked("%\\é" * 2_000) == log.MASK
+    assert time.process_time() - begun < 2
 
 
 @pytest.mark.parametrize("secret", ["\\" * 40 + "x", "\\é" * 20 + "x", "é" * 40 + "x", "%25" * 10 + "x", "  + %2B" * 9])
