@@ -19,6 +19,8 @@ from init_job import log
 
 T = TypeVar("T")
 
+_LONGEST_WAIT = 86400.0  # seconds; `select` takes not much more than what 64 bits hold of nanoseconds
+
 
 class Terminated(Exception):
     """SIGTERM or SIGINT; the exit code is 128 + the signal's number."""
@@ -84,7 +86,10 @@ def call(function: Callable[[], T], seconds: float = float("inf")) -> T:
         with suppress(BlockingIOError):  # full of signals: then it wakes whoever waits already
             os.write(write_end, b"\0")
 
-    threading.Thread(target=work, daemon=True).start()
+    try:
+        threading.Thread(target=work, daemon=True).start()
+    except RuntimeError:  # no more of them (ulimit, --pids-limit): then here, with the function's own limits in time
+        work()
     end = time.monotonic() + seconds
     while not outcome:
         if (left := end - time.monotonic()) <= 0:
@@ -115,9 +120,9 @@ def shield() -> Iterator[None]:
 
 
 def _wait(seconds: float) -> None:
-    """Until a signal or an answer comes, `seconds` at most."""
+    """Until a signal or an answer comes, `seconds` at most, or a day: who waits for more waits again."""
     global _pending
-    select.select([_read_end], [], [], None if seconds == float("inf") else seconds)
+    select.select([_read_end], [], [], min(seconds, _LONGEST_WAIT))
     with suppress(BlockingIOError):
         for signum in os.read(_read_end, 4096):
             _pending = _pending or signum

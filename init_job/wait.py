@@ -59,7 +59,7 @@ class Patience:
             result = retrying(function)
         except Unavailable as error:
             tries = "1 try" if self._tries == 1 else f"{self._tries} tries"
-            waited = self._timeout if self.left <= 0 else round(self._timeout - self.left)
+            waited = self._timeout if self.left <= 0 else round(time.monotonic() - self._start)
             raise NotReady(
                 f"the server was not ready within {waited:g} s ({tries}): {error}",
                 error.hint or "look at the server's own log, and raise WAIT_TIMEOUT if it only needs more time",

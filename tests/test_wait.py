@@ -97,6 +97,16 @@ def test_a_call_within_a_call_that_has_no_trouble_says_nothing_of_the_outer_ones
     assert calls[-1] - calls[-2] > calls[1] - calls[0]
 
 
+def test_a_wait_without_an_end_is_given_up_early_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wait, "_LASTING", 0.0)
+
+    def call() -> None:
+        raise Gate("a redirect")
+
+    with pytest.raises(NotReady, match=r"not ready within 0 s"):
+        Patience(float("inf")).call(call)
+
+
 def test_a_server_that_comes_up_behind_a_gate_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     reasons = iter([Gate("a redirect"), Unavailable("502"), Gate("a redirect"), Unavailable("502")])
 

@@ -16,6 +16,7 @@ from init_job.values import Scope, unsupported
 _LOGIN = "/api/internal/login"
 _KEYS = "/api/internal/api-keys"
 _LOST_LOGINS = 3
+_LONGEST_ID = 18  # digits that 64 bits hold, whichever they are
 
 
 class V3(Generation):
@@ -74,7 +75,7 @@ class V3(Generation):
         if scope.kind == "admin":
             return ResolvedScope("admin")
         path = {"organization": "/api/organizations", "application": "/api/applications"}[scope.kind]
-        if scope.ref.isascii() and scope.ref.isdigit():
+        if scope.ref.isascii() and scope.ref.isdigit() and len(scope.ref) <= _LONGEST_ID:
             try:
                 self._call("GET", f"{path}/{int(scope.ref)}")
                 return ResolvedScope(scope.kind, str(int(scope.ref)))
@@ -136,7 +137,7 @@ class V3(Generation):
             entries, total = answer.get("result"), answer.get("totalCount")
             if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
                 raise Unavailable(f"the server's list at {path} cannot be read")
-            if not isinstance(total, str) or not total.isdecimal() or len(total) > 18:
+            if not isinstance(total, str) or not total.isdecimal() or len(total) > _LONGEST_ID:
                 raise Unavailable(f"the server's list at {path} has no total")
             return int(total), [entry(one) for one in entries]
 

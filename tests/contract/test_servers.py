@@ -112,7 +112,9 @@ def test_the_default_group_is_resolved_by_name_and_by_id(chirpstack: Chirpstack)
 
 
 @pytest.mark.parametrize(
-    "ref", ["no such", "999999", "00000000-0000-4000-8000-000000000000", "chirpstac", "CHIRPSTACK"]
+    "ref",
+    ["no such", "999999", "9" * 19, "9" * 5_000, "00000000-0000-4000-8000-000000000000", "chirpstac", "CHIRPSTACK"],
+    ids=lambda ref: ref[:36],
 )
 def test_a_group_that_is_not_there_is_refused(chirpstack: Chirpstack, ref: str) -> None:
     kind = "organization" if chirpstack.api == "v3" else "tenant"

@@ -86,6 +86,40 @@ def test_what_a_call_raises_is_raised() -> None:
     assert "ZeroDivisionError" in python("signals.call(lambda: 1 / 0)")
 
 
+def test_a_call_is_made_where_no_thread_can_be_started_too() -> None:
+    assert python("""
+threading.stack_size(1 << 60)  # more than there can be: as with a limit to the processes
+try:
+    threading.Thread(target=print).start()
+except RuntimeError as error:
+    print(error)
+print(signals.call(lambda: "served"))
+try:
+    signals.call(lambda: 1 / 0)
+except ZeroDivisionError:
+    print("raised")
+terminate()
+try:
+    signals.call(print)
+except signals.Terminated:
+    print("ended")
+""").splitlines() == ["can't start new thread", "served", "raised", "ended"]
+
+
+@pytest.mark.parametrize("seconds", ["1e14", "1e300", "float('inf')"])
+def test_a_wait_of_any_length_is_one(seconds: str) -> None:
+    assert (
+        python(f"""
+later(0.1, terminate)
+try:
+    signals.sleep({seconds})
+except signals.Terminated:
+    print("ended")
+""")
+        == "ended"
+    )
+
+
 def test_a_shield_puts_every_signal_off_and_the_first_one_counts() -> None:
     assert python("""
 try:
