@@ -189,6 +189,29 @@ class _Json(_Text):
         return json.dumps({name: _without_tokens(value) for name, value in line.items()}, ensure_ascii=False)
 
 
+class _Libraries(logging.Filter):
+    """What libraries say is a line, and each one comes once: urllib3 has one at every request for a header that a proxy
+    spoils. Where it was said is told at debug level only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name == _logger.name:
+            return True
+        record.msg, record.args = _in_a_line(masked(record.getMessage())), ()
+        if not _logger.isEnabledFor(logging.DEBUG):
+            record.exc_info = None
+        is_new = record.msg not in self._told
+        self._told.add(record.msg)
+        return is_new
+
+
+def _in_a_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def _is_own(record: logging.LogRecord) -> bool:
     return record.name == _logger.name and not record.exc_info
 
@@ -204,6 +227,7 @@ def configure(log_format: str, level: str) -> None:
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_Json() if log_format == "json" else _Text())
+    handler.addFilter(_Libraries())
     # Libraries are heard from warnings on.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     _logger.setLevel(level.upper())
@@ -218,7 +242,7 @@ def _emit(level: int, event: str, message: str, fields: dict[str, Any], **more: 
     if not _logger.isEnabledFor(level):
         return
     # One line a message, whatever a server's text or a name brings along.
-    text = "".join(c if c.isprintable() else " " for c in message)
+    text = _in_a_line(message)
     extra = {"event": event, "fields": fields, **more}
     if _about:
         extra |= {"fields": {"key": _about, **fields}, "about": f"{_about}: "}

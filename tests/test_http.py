@@ -623,3 +623,26 @@ def test_a_hostile_page_is_told_without_being_read_a_thousand_times(page: bytes)
     explain.is_gate(answer)
     assert str(answer)
     assert time.process_time() - begun < 2
+
+
+def test_a_header_that_a_proxy_spoils_costs_a_line_in_the_log(chirpstack: Simulator, tmp_path: Path) -> None:
+    def relay(connection: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", urlsplit(chirpstack.url).port or 0)) as server:
+            back = threading.Thread(target=pump, args=(connection, server), daemon=True)
+            back.start()
+            while part := server.recv(65536):
+                spoilt = part.replace(b"\r\n\r\n", b"\r\nno colon\r\n\r\n", 1)
+                connection.sendall(spoilt if part.startswith(b"HTTP/") else part)
+
+    with Peer(relay) as peer:
+        given: dict[str, str | Path] = {
+            "CHIRPSTACK_URL": peer.url,
+            "CHIRPSTACK_PASSWORD": PASSWORD,
+            "TOKEN_FILE": tmp_path / "token",
+            "LOG_LEVEL": "info",
+        }
+        run = run_job(tmp_path, variables=given)
+    assert run.code == 0, run.err
+    assert "Failed to parse headers" in run.err
+    assert "Traceback" not in run.err
+    assert all(line[:2] == "20" for line in run.err.splitlines())

@@ -151,6 +151,22 @@ def test_lines_of_libraries_and_tracebacks_are_masked(log_format: str, capsys: p
     assert captured.err.count("ValueError: ") == 2
 
 
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_a_library_says_is_one_line_and_comes_once(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(log_format, "info")
+    for path in ("/a", "/b", "/a"):
+        try:
+            raise ValueError("what urllib3 raises for itself")
+        except ValueError as error:
+            logging.getLogger("urllib3").warning("no header (url=%s): %s\n100%%", path, error, exc_info=True)
+    log.info("event", "ours")
+    log.info("event", "ours")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert "Traceback" not in "".join(lines)
+    assert "no header (url=/b): what urllib3 raises for itself 100%" in lines[1]
+
+
 def test_a_json_line_has_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("json", "info")
     log.info("created", "created key", id="x", count=2)
