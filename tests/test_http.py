@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 
+from init_job import signals
 from init_job.errors import NotThere, Unavailable
-from init_job.servers import explain
+from init_job.servers import explain, http
 from init_job.servers.answer import Answer
 from init_job.servers.http import MAX_ANSWER, Http
 from init_job.servers.interface import ResolvedScope
@@ -439,6 +441,31 @@ def test_of_an_answer_it_is_told_whether_a_key_may_have_been_made(api: Api, answ
         with pytest.raises(Unavailable) as caught:
             server.create_key(ADMIN, "a key", read_only=False)
         assert caught.value.in_doubt == doubt
+
+
+# Too many requests
+
+
+def test_a_rate_limit_that_counts_what_it_refuses_is_got_through_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two requests in any 20 s, by a clock that only the job's own waiting moves."""
+    clock, came = [0.0], list[float]()
+
+    def sleep(seconds: float, for_trouble: bool = False) -> None:
+        clock[0] += max(0.0, seconds)
+
+    def serve(connection: socket.socket) -> None:
+        for _ in requests_of(connection):
+            is_let_through = sum(clock[0] - 20 < before for before in came) < 2
+            came.append(clock[0])
+            connection.sendall(OK if is_let_through else b"HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n")
+
+    with Peer(serve) as peer:
+        client = Http(settings_for(peer.url))
+        monkeypatch.setattr(http, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+        monkeypatch.setattr(signals, "sleep", sleep)
+        answers = [client.get("/").status for _ in range(16)]
+    assert answers[-7:] == [200] * 7  # all that a run needs, one after the other
+    assert clock[0] < 300
 
 
 # Headers for what stands before the server

@@ -18,7 +18,8 @@ from init_job.settings import Settings
 
 MAX_ANSWER = 8 * 1024 * 1024  # bytes
 _LONGEST_SHARE = 2.0  # seconds
-_PACES = (0.25, 4.0)  # seconds between two requests, at least and at most, where too many are refused
+_PACES = (0.25, 16.0)  # seconds between two requests, at least and at most, where too many are refused
+_LONG_PACE = 4.0  # seconds for which a run that is told to end may still be waited for
 _CHUNK = 64 * 1024
 
 
@@ -87,7 +88,8 @@ class Http:
         named = proxy.rpartition("@")[2].rpartition("://")[2].rstrip("/")
         log.hide_user_info(proxy)
         if self._pace:
-            signals.sleep(self._answered + self._pace - time.monotonic())
+            left = self._answered + self._pace - time.monotonic()
+            signals.sleep(left, for_trouble=self._pace > _LONG_PACE)
         session = self._session
         error: Unavailable
         cause: Exception | None = None
@@ -117,7 +119,9 @@ class Http:
     def _learn_pace(self, is_let_through: bool, is_limit: bool = False) -> None:
         """Of a limit to the rate. Were each request sent at once, every other one would be refused, and a create that
         comes after a list never be let through. Not every limit says that it is one, but each shows it: again and again
-        something is let through and the next is not. A server that only starts has let nothing through before."""
+        something is let through and the next is not. A server that only starts has let nothing through before. One that
+        counts what it refuses lets nothing through before the pace is slow enough: it doubles until then, as long as a
+        run of eight requests still fits into WAIT_TIMEOUT."""
         is_turn = self._was_let_through and not is_let_through
         self._turns += is_turn
         if is_limit or (is_turn and self._turns > 1):

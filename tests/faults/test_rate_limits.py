@@ -35,6 +35,7 @@ class Limiter:
     per_connection: bool
     content_type: str
     header: str = ""
+    counts_refused: bool = False
     refused: int = 0
     too_early: list[float] = field(default_factory=list)
     """Seconds by which a request came before the time that it had been told."""
@@ -51,6 +52,8 @@ class Limiter:
             self._last[whose] = now
             return None
         self.refused += 1
+        if self.counts_refused:
+            self._last[whose] = now
         headers = [self.header] if self.header else []
         if self.retry_after == "seconds":
             headers += [f"Retry-After: {math.ceil(left)}"]
@@ -151,4 +154,11 @@ def test_a_rate_limit_is_known_by_what_it_does_whatever_its_status(api: Api, wor
 def test_a_rate_limit_that_is_told_as_a_status_of_grpc_makes_a_first_run_slow_only(status: int, worlds: Worlds) -> None:
     limiter = Limiter(1.0, "200 OK", "", False, _GRPC, f"grpc-status: {status}")
     with first_run("v4", limiter, f"gRPC status {status}", worlds):
+        pass
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_rate_limit_that_counts_what_it_refuses_makes_a_first_run_slow_only(api: Api, worlds: Worlds) -> None:
+    limiter = Limiter(0.5, "429 Too Many Requests", "", False, "text/html", counts_refused=True)
+    with first_run(api, limiter, "429, refused requests count", worlds):
         pass
