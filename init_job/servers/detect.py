@@ -1,6 +1,7 @@
 """Which ChirpStack is it? The first generation whose readiness probe gets its answer."""
 
 from init_job.errors import Unavailable
+from init_job.servers import explain
 from init_job.servers.http import Http
 from init_job.servers.interface import Server
 from init_job.servers.v3 import V3
@@ -36,6 +37,9 @@ def _detect(http: Http, patience: Patience, api: str, likely: str, health_url: s
     # Whoever recognised what it is says most.
     told = next((refusal for refusal in reversed(refusals) if refusal.hint), refusals[-1])
     name = {"auto": "no ChirpStack", "v3": "no ChirpStack v3", "v4": "no ChirpStack v4"}[api]
-    error = Unavailable(f"this is {name}: {told}", told.hint)
+    hint = told.hint
+    if api != "auto" and hint == explain.NOT_CHIRPSTACK:
+        hint += f"; if that is not ChirpStack {api}, do not set CHIRPSTACK_API"
+    error = Unavailable(f"this is {name}: {told}", hint)
     error.lasting = all(refusal.lasting for refusal in refusals)
     raise error

@@ -3,15 +3,16 @@ given (CHIRPSTACK_TEST_V3_URL, CHIRPSTACK_TEST_V4_URL; account admin/admin)."""
 
 import pytest
 
-from init_job.errors import AccountError, ServerRefusal
+from init_job.errors import AccountError, NotReady, ServerRefusal
 from init_job.servers import generation
+from init_job.servers.detect import detect
 from init_job.servers.http import Http
 from init_job.servers.interface import KEY_DELETED, SIGNED_OTHERWISE, NotThisApi, ResolvedScope, TokenStatus
 from init_job.servers.v3 import V3
 from init_job.servers.v4 import V4
 from init_job.tokens import Kind, read_claims
 from init_job.values import Scope
-from init_job.wait import Once
+from init_job.wait import Once, Patience
 from tests.contract.conftest import Chirpstack
 from tests.support import jwt, settings_for
 
@@ -25,6 +26,13 @@ def test_the_generation_is_found_out(chirpstack: Chirpstack) -> None:
 def test_the_other_generations_probe_says_that_this_is_none(chirpstack: Chirpstack) -> None:
     other = V4 if chirpstack.api == "v3" else V3
     assert isinstance(other(Http(settings_for(chirpstack.url)), Once()).probe(), NotThisApi)
+
+
+def test_where_the_generation_was_given_and_is_another_one_the_setting_is_named(chirpstack: Chirpstack) -> None:
+    other = "v4" if chirpstack.api == "v3" else "v3"
+    with pytest.raises(NotReady, match=f"this is no ChirpStack {other}") as caught:
+        detect(Http(settings_for(chirpstack.url)), Patience(0), other)
+    assert "CHIRPSTACK_API" in caught.value.hint
 
 
 def test_a_wrong_password_is_refused(chirpstack: Chirpstack) -> None:
