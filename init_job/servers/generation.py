@@ -174,7 +174,11 @@ class Generation(Server):
         what = "of the token" if token else "to the login, as if a token had been sent with it"
         error = Unavailable(f"the server says {what}: {refused}", _ANOTHER_SENDER)
         if "not valid yet" in refused.said or "expired" in refused.said.lower():
-            error = ClockDoubt(str(error), "the server's clock is wrong, or was when it made the token: set the clocks")
+            error = ClockDoubt(
+                str(error),
+                "the server's clock is wrong, or was when it made the token: set the clocks; if they are right now, "
+                "remove the token and set ON_LOST_TOKEN=replace",
+            )
         elif token and "no authorization" in refused.said:
             error = Unavailable(
                 f"the token does not reach the server: {refused}",

@@ -13,7 +13,7 @@ from init_job.servers.v4 import V4
 from init_job.wait import Once
 from tests.faults.conftest import Worlds
 from tests.faults.ledger import record
-from tests.faults.world import APIS, Api, Expected, World
+from tests.faults.world import APIS, ENV_BEFORE, Api, Expected, World
 from tests.simulator import Request, Response, Simulator
 from tests.support import jwt, settings_for
 
@@ -50,11 +50,30 @@ def test_a_servers_clock_that_is_behind_costs_no_key(
         assert result.code == 3, result.log
         assert "token is not valid yet" in result.err
         assert "set the clocks" in result.err
+        assert "ON_LOST_TOKEN=replace" in result.err
         assert (outputs(world), world.server.keys()) == (files, keys), result.log
         world.server.clock = time.time
         world.expected = Expected(same_token=token)
         world.expect_healed(result.log)
         record("clocks", f"the server's clock is behind: {' '.join(arguments) or 'ensure'}", "exit 3, nothing changed")
+
+
+def test_a_token_of_a_clock_that_was_years_ahead_is_replaced_as_the_hint_says(worlds: Worlds) -> None:
+    with worlds("v3") as world:
+        world.server.clock = partial(shifted, 5 * 365 * 86400.0)
+        make_first_key(world)
+        world.server.clock = time.time
+        result = world.run(WAIT_TIMEOUT="300ms")
+        assert result.code == 3, result.log
+        assert "if they are right now, remove the token and set ON_LOST_TOKEN=replace" in result.err
+        world.token_file.unlink()
+        world.json_file.unlink()
+        world.env_file.write_bytes(ENV_BEFORE)
+        result = world.run(ON_LOST_TOKEN="replace")
+        assert result.code == 0, result.log
+        assert len(world.keys()) == 1
+        world.expect_promise_kept(result)
+        record("clocks", "the server's clock was years ahead when it made the token", "exit 3, nothing changed")
 
 
 def test_a_clock_that_comes_right_while_the_job_waits_is_waited_for(worlds: Worlds) -> None:
