@@ -41,6 +41,7 @@ _GATE = (
     "it wants of machines with CHIRPSTACK_HEADERS_FILE, or set CHIRPSTACK_URL to the server behind it"
 )
 _LIMITED = (420, 429)  # not carried out: there were too many requests
+_NO_ANSWER = "look at the server's log, or raise REQUEST_TIMEOUT"
 NOT_CHIRPSTACK = "check that CHIRPSTACK_URL is the address under which the web interface opens"
 
 
@@ -79,8 +80,9 @@ def is_gate(answer: Answer) -> bool:
     """Whether somebody wants to know first who asks. That does not pass while a server starts."""
     if answer.is_redirect:
         here, there = urlsplit(answer.url), urlsplit(answer.target)
-        elsewhere = there.path != here.path and _SIGN_IN_PATH.search(there.path) is not None
-        return there.hostname is not None and (there.hostname != here.hostname or elsewhere)
+        if there.hostname is None or there.path.endswith(here.path):
+            return False  # the same under another name
+        return there.hostname != here.hostname or _SIGN_IN_PATH.search(there.path) is not None
     return answer.status in (401, 403) or _SIGN_IN_PAGE.search(answer.begin) is not None
 
 
@@ -104,8 +106,7 @@ def hint_of(answer: Answer) -> str:
 
 
 def overdue(url: str, seconds: float, proxy: str) -> Unavailable:
-    hint = _through(proxy, url) or "look at the server's log, or raise REQUEST_TIMEOUT"
-    return Unavailable(f"{url} did not answer within {seconds:g} s", hint)
+    return Unavailable(f"{url} did not answer within {seconds:g} s", _on_the_way(proxy, url, _NO_ANSWER))
 
 
 def failure(url: str, error: Exception, proxy: str) -> Unavailable:
@@ -151,10 +152,7 @@ def failure(url: str, error: Exception, proxy: str) -> Unavailable:
     if has(requests.exceptions.ConnectTimeout):
         return NotThere(f"{url}: no connection: nothing answers there", "is the host reachable from here?")
     if has(requests.exceptions.Timeout, TimeoutError):
-        return Unavailable(
-            f"{url} did not answer in time",
-            _through(proxy, url) or "look at the server's log, or raise REQUEST_TIMEOUT",
-        )
+        return Unavailable(f"{url} did not answer in time", _on_the_way(proxy, url, _NO_ANSWER))
     no_status = has(http.client.BadStatusLine)
     if no_status and _is_http2(str(no_status)):
         return Unavailable(
@@ -166,8 +164,8 @@ def failure(url: str, error: Exception, proxy: str) -> Unavailable:
         what = f"{url}: the connection broke off ({type(chain[-1]).__name__})"
         if no_status and not isinstance(no_status, http.client.RemoteDisconnected) and "\x15\x03" not in str(no_status):
             what, hint = f"{url}: what answers there does not speak HTTP", NOT_CHIRPSTACK
-        return BrokenOff(what, _through(proxy, url) or hint)
-    return Unavailable(f"{url}: no HTTP answer ({type(error).__name__})", _through(proxy, url) or NOT_CHIRPSTACK)
+        return BrokenOff(what, _on_the_way(proxy, url, hint))
+    return Unavailable(f"{url}: no HTTP answer ({type(error).__name__})", _on_the_way(proxy, url, NOT_CHIRPSTACK))
 
 
 def _no_tls(url: str, reason: str) -> Unavailable:
@@ -182,10 +180,19 @@ def _no_tls(url: str, reason: str) -> Unavailable:
 
 
 def _through(proxy: str, url: str) -> str:
+    """Of an answer. TLS goes through a tunnel: what comes out of it is the server's."""
     if not proxy or not url.startswith("http:"):
-        return ""  # TLS goes through a tunnel: what comes out of it is the server's
+        return ""
     host = urlsplit(url).hostname
     return f"it came through the proxy {proxy} of HTTP_PROXY: if {host} can be reached without, add it to NO_PROXY"
+
+
+def _on_the_way(proxy: str, url: str, otherwise: str) -> str:
+    """Of a failure. What a tunnel swallows or breaks off may be the proxy's doing, or the server's."""
+    if not proxy or url.startswith("http:"):
+        return _through(proxy, url) or otherwise
+    host = urlsplit(url).hostname
+    return f"if {host} can be reached without the proxy {proxy} of HTTPS_PROXY, add it to NO_PROXY; else {otherwise}"
 
 
 def _in_a_container() -> bool:

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 
 class ForwardProxy:
-    """Leads to `port` of this machine, whatever host is asked for. With `refusal` it answers everything so."""
+    """Leads to `port` of this machine, whatever host is asked for. With `refusal` it answers everything so; a `tunnel`
+    may be one that is "closed" at once, or "deaf"."""
 
-    def __init__(self, port: int, *, refusal: int = 0) -> None:
+    def __init__(self, port: int, *, refusal: int = 0, tunnel: str = "open") -> None:
         self.tunnels: list[str] = []
         """What CONNECT asked for."""
         self.forwarded: list[str] = []
@@ -24,6 +25,7 @@ class ForwardProxy:
             proxy = self
             target = port
             refuses_with = refusal
+            tunnel_is = tunnel
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -47,12 +49,20 @@ class _Handler(BaseHTTPRequestHandler):
     proxy: ForwardProxy
     target: int
     refuses_with: int
+    tunnel_is: str
 
     def do_CONNECT(self) -> None:
         self.proxy.tunnels.append(self.path)
         self.proxy.logins.add(self.headers["Proxy-Authorization"])
         self.close_connection = True
         if self._refused():
+            return
+        if self.tunnel_is == "deaf":
+            self.connection.recv(1)  # until the client has gone
+            return
+        if self.tunnel_is == "closed":
+            self.send_response(200, "Connection established")
+            self.end_headers()
             return
         with socket.create_connection(("127.0.0.1", self.target)) as server:
             self.send_response(200, "Connection established")

@@ -105,6 +105,15 @@ def test_a_redirect_to_https_names_its_target(chirpstack: Simulator, tmp_path: P
     assert chirpstack.requests == []
 
 
+def test_a_redirect_to_the_servers_other_name_is_no_gate(chirpstack: Simulator, tmp_path: Path, pki: Pki) -> None:
+    redirect = "return 301 https://www.example.com$request_uri;"
+    with behind_nginx(tmp_path, chirpstack.url, pki, location=redirect) as site:
+        run = site.try_once()
+    assert run.code == 3
+    assert "a redirect to https://www.example.com/" in run.error
+    assert run.hint == "redirects are not followed: set CHIRPSTACK_URL to the address behind them"
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_limit_to_the_rate_makes_runs_slow_only(chirpstack: Simulator, tmp_path: Path, pki: Pki, status: int) -> None:
     limit = f"limit_req zone=few; limit_req_status {status};"

@@ -110,6 +110,23 @@ def test_a_proxy_that_refuses_the_tunnel_is_told(secured: TlsSimulator, pki: Pki
 
 
 @pytest.mark.parametrize(
+    ("tunnel", "told", "else_"),
+    [("closed", "the connection broke off", "CHIRPSTACK_CLIENT_CERT_FILE"), ("deaf", "did not answer", "server's log")],
+)
+def test_a_proxy_that_breaks_or_swallows_the_tunnel_is_named(
+    secured: TlsSimulator, pki: Pki, site: Site, tunnel: str, told: str, else_: str
+) -> None:
+    with ForwardProxy(port(secured.url), tunnel=tunnel) as proxy:
+        given: dict[str, str | Path] = {"HTTPS_PROXY": proxy.url, "CHIRPSTACK_CA_FILE": pki.ca.file}
+        run = site.try_once(**given, REQUEST_TIMEOUT="1s")
+    assert run.code == 3
+    assert told in run.error
+    assert f"the proxy {proxy.address} of HTTPS_PROXY" in run.hint
+    assert "NO_PROXY" in run.hint
+    assert else_ in run.hint
+
+
+@pytest.mark.parametrize(
     ("proxy", "told"),
     [
         ("http://proxy.invalid:3128", "the proxy cannot be used"),
