@@ -3,13 +3,13 @@
 import argparse
 import os
 import sys
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from init_job import __version__, load, log, settings, signals, texts, values
 from init_job.check import check
 from init_job.each import for_each
 from init_job.ensure import ensure, rotate
-from init_job.errors import EXIT_CODES, ConfigurationError, InitJobError
+from init_job.errors import EXIT_CODES, ConfigurationError, InitJobError, OutputError
 from init_job.job import Job
 from init_job.revoke import revoke
 from init_job.run import Run
@@ -24,11 +24,26 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns the exit code. The last line on standard error is the result."""
-    signals.install()
-    log.configure(*load.log_settings(os.environ))  # for what is told before all the settings are read
-    code, line = _outcome(sys.argv[1:] if arguments is None else arguments)
-    log.result(code, line)
-    return code
+    try:
+        signals.install()
+        log.configure(*load.log_settings(os.environ))  # for what is told before all the settings are read
+        code, line = _outcome(sys.argv[1:] if arguments is None else arguments)
+        log.result(code, line)
+        return code
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            _empty(stream)
+
+
+def _empty(stream: TextIO | None) -> None:
+    """What is left in the buffer of a stream that cannot be written would fail once more at the end, and Python's 120
+    would stand in the place of the run's exit code."""
+    if stream is None:  # so Python says that it was closed from the start
+        return
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _outcome(arguments: list[str]) -> tuple[int, str]:
@@ -74,6 +89,17 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """A usage error is told as every other error is: argparse would print it and end the program."""
         raise ConfigurationError(f"the command line: {message}", "--help lists commands and options")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """After --help and --version, whose text argparse believes to be written."""
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError as error:
+            raise OutputError(
+                f"standard output cannot be written: {error.strerror}", "whoever reads it must read to the end"
+            ) from error
+        sys.exit(status)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -359,6 +359,57 @@ def test_version_is_printed(tmp_path: Path) -> None:
     assert run_job(tmp_path, "--version").out == f"chirpstack-init-job {__version__}\n"
 
 
+# Standard streams that cannot be written
+
+
+@pytest.mark.parametrize("readers", ["a full disk", "nobody"])
+@pytest.mark.parametrize(
+    ("arguments", "variables", "code"),
+    [
+        ((), {}, 0),
+        ((), {"LOG_FORMAT": "json", "LOG_LEVEL": "debug"}, 0),
+        ((), {"CHIRPSTACK_URL": "http://127.0.0.1:1", "WAIT_TIMEOUT": "0"}, 3),
+        (("--nonsense",), {}, 2),
+    ],
+)
+def test_a_log_that_cannot_be_written_changes_no_exit_code(
+    v4: Simulator, tmp_path: Path, arguments: tuple[str, ...], variables: dict[str, str], code: int, readers: str
+) -> None:
+    given = {"CHIRPSTACK_URL": v4.url, "CHIRPSTACK_PASSWORD": PASSWORD, "TOKEN_FILE": "token", **variables}
+    with unwritable(readers) as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "init_job", *arguments], cwd=tmp_path, env=environment(**given), stderr=stream,
+            check=False,
+        )  # fmt: skip
+    assert done.returncode == code
+    assert bool(v4.keys(NAME)) == (tmp_path / "token").exists() == (code == 0)
+
+
+@pytest.mark.parametrize("readers", ["a full disk", "nobody"])
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_that_cannot_be_written_is_an_error_of_two_lines(tmp_path: Path, argument: str, readers: str) -> None:
+    with unwritable(readers) as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "init_job", argument], cwd=tmp_path, env=environment(), stdout=stream,
+            stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    run = Run(done.returncode, "", done.stderr)
+    assert run.code == 6
+    assert "standard output cannot be written" in run.error
+    assert len(run.messages) == 2
+
+
+@contextmanager
+def unwritable(readers: str) -> Iterator[int]:
+    if readers == "nobody":
+        read, stream = os.pipe()
+        os.close(read)
+    else:
+        stream = os.open("/dev/full", os.O_WRONLY)
+    yield stream
+    os.close(stream)
+
+
 # Exit 2: the configuration
 
 
