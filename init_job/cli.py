@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from typing import NoReturn, TextIO
 
@@ -20,6 +21,8 @@ COMMANDS = {
     "rotate": "replace the key: a new one, its token in every output, then the old one is deleted",
     "revoke": "delete the key, and remove its token from the outputs",
 }
+
+_OPTION = re.compile(r"--[\w-]+|-\w")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -87,8 +90,10 @@ def _run(options: argparse.Namespace) -> str:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """A usage error is told as every other error is: argparse would print it and end the program."""
-        raise ConfigurationError(f"the command line: {message}", "--help lists commands and options")
+        """A usage error is told as every other error is: argparse would print it and end the program.
+        Nor is a flag's value quoted, or shown in a traceback."""
+        message = re.sub(r"ignored explicit argument .*", "it takes no value", message, flags=re.DOTALL)
+        raise ConfigurationError(f"the command line: {message}", "--help lists commands and options") from None
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """After --help and --version, whose text argparse believes to be written."""
@@ -110,8 +115,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "none, writes its token, and ends.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=_tables(),
+        allow_abbrev=False,  # argparse would quote an ambiguous one whole, with its value
     )
-    parser.add_argument("command", nargs="?", default="ensure", choices=COMMANDS, help="see below; default: ensure")
+    commands = f"{{{','.join(COMMANDS)}}}"
+    parser.add_argument("command", nargs="?", default="ensure", metavar=commands, help="see below; default: ensure")
     parser.add_argument("--env-file", type=_text, metavar="PATH", help="read settings from here instead of .env")
     parser.add_argument(
         "--key", action="append", default=[], type=_text, metavar="NAME", help="only this key of KEYS_FILE; repeatable"
@@ -128,10 +135,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"chirpstack-init-job {__version__}")
     # Python keeps bytes that are not UTF-8 as lone surrogates.
-    wrong = [argument for argument in arguments if not texts.is_utf8(argument)]
-    if wrong:
-        parser.error(f"{wrong[0]!a} is not UTF-8")
-    options = parser.parse_args(arguments)
+    for number, argument in enumerate(arguments, 1):
+        if not texts.is_utf8(argument):
+            parser.error(f"argument {number} is not UTF-8")
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown or options.command not in COMMANDS:
+        parser.error(_unknown([options.command, *unknown]))
     own = {"rotate": ("if_older_than",), "revoke": ("all",), "check": ("quiet", "token_file", "env_file_value")}
     for command, names in own.items():
         for name in names:
@@ -146,6 +155,13 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
             parser.error("--env-file-value PATH:VAR, without --token-file")
         options.outputs = {"ENV_FILE": path, "ENV_VAR": name}
     return options
+
+
+def _unknown(arguments: list[str]) -> str:
+    """Only names of options are quoted: any other word may be a password whose option is unknown."""
+    if names := [match[0] for argument in arguments if (match := _OPTION.match(argument))]:
+        return f"{', '.join(names)} is unknown; an option of docker run, such as -e, stands before the image's name"
+    return f"beside options there can be one word, a command: {', '.join(COMMANDS)}"
 
 
 def _age(text: str) -> float:

@@ -20,6 +20,8 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 
+_VALUE = re.compile(r"[\w-]{2,}[=:]|-----BEGIN ")
+"""NAME=value, a header, a PEM: a secret that stands where a path is due. (A single letter is a drive of Windows.)"""
 _FOR_A_TOKEN = re.compile(
     r"[\W_]*(change[-_ ]?(me|this)|replace[-_ ]?(me|this|with\b.*)|"
     r"(your|my|the|insert|enter|put|paste|add|some)[-_ ].*|(to|will)[-_ ]be[-_ ].*|set[-_ ].*|.*[-_ ]here|"
@@ -51,7 +53,8 @@ def read_bytes(path: str) -> bytes:
     except PermissionError:
         raise ValueError(f"cannot read {path}: the job's user, {os.geteuid()}, may not") from None
     except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+        shown = "the file (what is named looks like a value, not like a path)" if _VALUE.match(path) else path
+        raise ValueError(f"cannot read {shown}: {error.strerror}") from None
     if len(content) > _MAX_FILE:
         raise ValueError(f"{path} has more than {_MAX_FILE >> 20} MiB")
     return content

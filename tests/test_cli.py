@@ -446,7 +446,8 @@ def test_settings_come_from_a_dotenv_file_and_secrets_from_files(chirpstack: Sim
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["destroy"], "destroy"),
+        (["destroy"], "a command: ensure, check, rotate, revoke"),
+        (["rotate", "revoke"], "there can be one word"),
         (["--nonsense"], "--nonsense"),
         (["--all"], "--all belongs to revoke"),
         (["rotate", "--if-older-than", "3"], "has no unit: is it 3d"),
@@ -473,6 +474,37 @@ def test_a_usage_error_is_told_as_every_other_error(
         assert (json.loads(todo)["event"], json.loads(todo)["exit_code"]) == ("result", 2)
     else:
         assert "exit 2: what to do: " in todo
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["-e", "CHIRPSTACK_PASSWORD=s3cret"], "-e is unknown; an option of docker run, such as -e, stands before"),
+        (["-eCHIRPSTACK_PASSWORD=s3cret"], "-e is unknown"),
+        (["--env", "CHIRPSTACK_PASSWORD=s3cret"], "--env is unknown"),
+        (["--env=CHIRPSTACK_PASSWORD=s3cret", "rotate"], "--env is unknown"),
+        (["--password", "s3cret"], "--password is unknown"),
+        (["--password=s3cret"], "--password is unknown"),
+        (["-p", "s3cret", "rotate"], "-p is unknown"),
+        (["-ps3cret"], "-p is unknown"),
+        (["-p s3cret"], "-p is unknown"),
+        (["rotate", "s3cret"], "there can be one word"),
+        (["s3cret"], "there can be one word"),
+        (["--", "s3cret"], "there can be one word"),
+        (["revoke", "--all=s3\ncret"], "--all: it takes no value"),
+        (["-hs3cret"], "-h"),
+        (["--password", "s3cret\udce4"], "argument 2 is not UTF-8"),
+        (["--env-file", "CHIRPSTACK_PASSWORD=s3cret"], "cannot read the file (what is named looks like a value"),
+    ],
+)
+def test_no_word_of_the_command_line_that_may_be_a_secret_is_quoted(
+    tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    run = run_job(tmp_path, *arguments, variables={"TOKEN_FILE": "t"})
+    assert run.code == 2
+    assert told in run.error
+    assert "s3" not in run.out + run.err
+    assert "cret" not in run.out + run.err
 
 
 def test_problems_of_the_settings_are_told_as_the_dotenv_file_says(tmp_path: Path) -> None:
