@@ -1,39 +1,49 @@
 """Variables that are nearly ours: misspelt, or what people guess."""
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 
 _PREFIXES = ("CHIRPSTACK_", "INIT_JOB_", "CHIRPSTACK_INIT_")
+_WORD = "(PASS|PASSWD|PASSWORD|PW|PWD)"
+_KEY = "(API_)?(KEY_|TOKEN_)?"
+_GROUP = "(TENANT|ORG|ORGANI[SZ]ATION)(_ID|_NAME)?|(APP|APPLICATION)(_ID|_NAME)"
 _GUESSES = {
-    "CHIRPSTACK_EMAIL": ("USERNAME", "USER", "LOGIN", "ACCOUNT", "USER_NAME", "USER_EMAIL", "MAIL", "EMAIL", "ADMIN",
-                         "ADMIN_USER", "ADMIN_USERNAME", "ADMIN_EMAIL", "ADMIN_LOGIN", "LOGIN_EMAIL"),
-    "CHIRPSTACK_PASSWORD": ("PASS", "PASSWD", "PW", "PWD", "PASSWORD", "ADMIN_PASSWORD", "ADMIN_PASS", "ADMIN_PW",
-                            "USER_PASSWORD", "LOGIN_PASSWORD", "NEW_PASSWORD"),
-    "CHIRPSTACK_INITIAL_PASSWORD": ("DEFAULT_PASSWORD", "OLD_PASSWORD", "FIRST_PASSWORD", "INIT_PASSWORD"),
-    "CHIRPSTACK_URL": ("API_URL", "HOST", "SERVER", "ADDRESS", "ADDR", "ENDPOINT", "BASE_URL", "SERVER_URL", "URI",
-                       "API_SERVER", "API_HOST", "API_ENDPOINT", "API_BASE_URL", "HOSTNAME", "REST_URL", "GRPC_URL"),
-    "CHIRPSTACK_API": ("API_VERSION", "GENERATION"),
-    "CHIRPSTACK_CA_FILE": ("CA", "CA_CERT", "CACERT", "CA_CERT_FILE", "CA_BUNDLE", "CA_PATH", "TLS_CA", "SSL_CA"),
-    "CHIRPSTACK_CLIENT_CERT_FILE": ("CLIENT_CERT", "CERT", "CERT_FILE", "TLS_CERT", "TLS_CERT_FILE"),
-    "CHIRPSTACK_CLIENT_KEY_FILE": ("CLIENT_KEY", "KEY_FILE", "TLS_KEY", "TLS_KEY_FILE"),
-    "CHIRPSTACK_TLS_VERIFY": ("INSECURE", "VERIFY", "VERIFY_TLS", "VERIFY_SSL", "SSL_VERIFY", "SKIP_VERIFY",
-                              "TLS_SKIP_VERIFY", "TLS_INSECURE"),
-    "CHIRPSTACK_HEADERS_FILE": ("HEADERS", "EXTRA_HEADERS"),
-    "API_KEY_NAME": ("KEY_NAME", "TOKEN_NAME", "API_TOKEN_NAME"),
-    "API_KEY_SCOPE": ("SCOPE", "KEY_SCOPE", "TENANT", "TENANT_ID", "TENANT_NAME", "ORGANIZATION", "ORGANIZATION_ID",
-                      "ORGANISATION", "APPLICATION_ID"),
-    "API_KEY_READ_ONLY": ("READ_ONLY", "READONLY"),
-    "TOKEN_FILE": ("API_TOKEN_FILE", "TOKEN_PATH", "TOKEN_OUTPUT", "OUTPUT", "OUTPUT_FILE", "API_KEY_FILE", "KEY_PATH"),
-    "ENV_VAR": ("TOKEN_VAR", "TOKEN_VARIABLE", "ENV_NAME", "ENV_VARIABLE"),
-    "WAIT_TIMEOUT": ("TIMEOUT",),
+    "CHIRPSTACK_EMAIL": "ADMIN|((ADMIN|LOGIN|USER|ACCOUNT)_)?(USER|USER_?NAME|LOGIN|ACCOUNT|E?MAIL(_ADDRESS)?)",
+    "CHIRPSTACK_PASSWORD": f"((ADMIN|LOGIN|USER|ACCOUNT|NEW)_)*{_WORD}",
+    "CHIRPSTACK_INITIAL_PASSWORD": f"(ADMIN_)?(DEFAULT|OLD|FIRST|INIT|INITIAL)_(ADMIN_|USER_)?{_WORD}",
+    "CHIRPSTACK_URL": "((APPLICATION_SERVER|SERVER|API|REST|GRPC|WEB|HTTP|BASE)_?)*"
+                      "(URL|URI|HOST|HOSTNAME|SERVER|ADDR|ADDRESS|ENDPOINT)",
+    "CHIRPSTACK_API": "API_VERSION|GENERATION",
+    "CHIRPSTACK_CA_FILE": "((TLS|SSL|ROOT)_)*CA(_?CERT|_CERTS|_CERTIFICATE|_BUNDLE)?(_PATH)?",
+    "CHIRPSTACK_CLIENT_CERT_FILE": "((TLS|SSL|CLIENT)_)*(CERT|CERTIFICATE)(_PATH)?",
+    "CHIRPSTACK_CLIENT_KEY_FILE": "((TLS|SSL|CLIENT)_)+KEY(_PATH)?|KEY_FILE",
+    "CHIRPSTACK_TLS_VERIFY": "(?=.*(VERIFY|INSECURE))((TLS|SSL|SKIP|VERIFY|INSECURE)(_|$))+",
+    "CHIRPSTACK_HEADERS_FILE": "((EXTRA|HTTP|REQUEST|CUSTOM)_)*HEADERS?(_PATH)?",
+    "HEALTH_URL": "HEALTH_?CHECK_URL",
+    "API_KEY_NAME": "(API_)?(KEY|TOKEN)_NAME",
+    "API_KEY_SCOPE": f"{_KEY}(SCOPE|{_GROUP})",
+    "API_KEY_READ_ONLY": f"{_KEY}READ_?ONLY",
+    "TOKEN_FILE": "(API_)?(TOKEN|KEY)_PATH|API_(TOKEN|KEY)_FILE|(TOKEN_)?OUTPUT",
+    "KUBERNETES_SECRET": "KUBERNETES_SECRET_NAME",
+    "ENV_VAR": "TOKEN_(VAR|VARIABLE)|ENV_(NAME|VARIABLE|VAR_NAME)",
+    "FILE_MODE": "TOKEN_FILE_MODE",
+    "WAIT_TIMEOUT": "TIMEOUT",
 }  # fmt: skip
-"""What stands behind one of the prefixes."""
-_BARE = {"API_KEY": "API_KEY_NAME", "KEY_NAME": "API_KEY_NAME", "API_KEY_FILE": "TOKEN_FILE",
-         "API_TOKEN_FILE": "TOKEN_FILE", "API_KEYS_FILE": "KEYS_FILE", "TOKEN_PATH": "TOKEN_FILE",
-         "ON_TOKEN_LOST": "ON_LOST_TOKEN"}  # fmt: skip
+"""What stands behind one of the prefixes: words that mean the same."""
+_BARE = {
+    "HEALTH_URL": "HEALTH_?CHECK_URL",
+    "API_KEY_NAME": "API_KEY|KEY_NAME",
+    "API_KEY_SCOPE": f"API_(KEY|TOKEN)_({_GROUP})",
+    "TOKEN_FILE": "API_(TOKEN|KEY)_FILE|TOKEN_PATH",
+    "KEYS_FILE": "API_KEYS_FILE",
+    "ON_LOST_TOKEN": "ON_TOKEN_LOST",
+    "KUBERNETES_SECRET": "KUBERNETES_SECRET_NAME",
+    "ENV_VAR": "ENV_VAR_NAME",
+    "FILE_MODE": "TOKEN_FILE_MODE",
+}
 """Without a prefix, where hardly another service means something else by it."""
 _OFTEN_OTHERS = ("KEY_FILE",)
 """Close to one of ours, and the name of a TLS key to many a program."""
-_BY_GUESS = {prefix + word: ours for ours, words in _GUESSES.items() for word in words for prefix in _PREFIXES} | _BARE
 
 
 def meant(name: str, ours: Collection[str], given: Collection[str]) -> str:
@@ -47,19 +57,22 @@ def meant(name: str, ours: Collection[str], given: Collection[str]) -> str:
     if guess := _guess(upper, ours):
         # Beside the right one it is another service's.
         right = guess.removesuffix("_FILE")
-        return "" if {guess, right, right + "_FILE"} & set(given) else guess
+        return "" if {guess, right, right + "_FILE"} & (set(given) - {name}) else guess
     return next(iter(difflib.get_close_matches(upper, ours, n=1, cutoff=0.92)), "")
 
 
 def _guess(name: str, ours: Collection[str]) -> str:
-    if name in _BY_GUESS:
-        return _BY_GUESS[name]
-    value = _BY_GUESS.get(name.removesuffix("_FILE"), "")
-    if value + "_FILE" in ours:
-        return value + "_FILE"
-    for prefix in _PREFIXES:
-        rest = name.removeprefix(prefix)
-        # The server itself may have a CHIRPSTACK_LOG_LEVEL.
-        if rest != name and rest in ours and not rest.startswith("LOG_"):
-            return rest
-    return ""
+    rests = [name.removeprefix(prefix) for prefix in _PREFIXES if name.startswith(prefix)]
+    for rest, guesses in [(name, _BARE), *((rest, _GUESSES) for rest in rests)]:
+        if guess := _matched(rest, guesses):
+            return guess
+        # What ours is read from; or ours is itself a path.
+        value = _matched(rest.removesuffix("_FILE"), guesses)
+        if (path := value.removesuffix("_FILE") + "_FILE") in ours:
+            return path
+    # The server itself may have a CHIRPSTACK_LOG_LEVEL.
+    return next((rest for rest in rests if rest in ours and not rest.startswith("LOG_")), "")
+
+
+def _matched(name: str, guesses: Mapping[str, str]) -> str:
+    return next((ours for ours, words in guesses.items() if re.fullmatch(words, name)), "")

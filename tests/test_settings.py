@@ -197,6 +197,21 @@ def test_a_value_and_its_file_together_are_refused(tmp_path: Path) -> None:
     assert "both set" in message
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CHIRPSTACK_HEADERS_FILE", "X-Name: hunter22@x"),
+        ("CHIRPSTACK_HEADERS_FILE", "X-Name:hunter22@x"),
+        ("CHIRPSTACK_PASSWORD_FILE", "CHIRPSTACK_PASSWORD=hunter22@x"),
+        ("CHIRPSTACK_CLIENT_KEY_FILE", "-----BEGIN PRIVATE KEY----- hunter22@x"),
+    ],
+)
+def test_a_value_where_a_path_is_due_is_not_quoted(name: str, value: str) -> None:
+    message = problem(**{name: value})
+    assert f"{name}: cannot read the file (what is named looks like a value" in message
+    assert "hunter" not in message
+
+
 def test_an_empty_secret_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("\n")
     assert "is empty" in problem(CHIRPSTACK_PASSWORD_FILE=str(tmp_path / "secret"))
@@ -423,6 +438,45 @@ def test_the_log_is_configured_before_anything_is_told(tmp_path: Path) -> None:
         ("CHIRPSTACK_VERIFY_SSL", "CHIRPSTACK_TLS_VERIFY"),
         ("INIT_JOB_WAIT_TIMEOUT", "WAIT_TIMEOUT"),
         ("API_KEY", "API_KEY_NAME"),
+        ("CHIRPSTACK_HEADERS", "CHIRPSTACK_HEADERS_FILE"),
+        ("CHIRPSTACK_CA", "CHIRPSTACK_CA_FILE"),
+        ("CHIRPSTACK_CLIENT_CERT", "CHIRPSTACK_CLIENT_CERT_FILE"),
+        ("CHIRPSTACK_CLIENT_KEY", "CHIRPSTACK_CLIENT_KEY_FILE"),
+        ("CHIRPSTACK_TLS_CA_FILE", "CHIRPSTACK_CA_FILE"),
+        ("CHIRPSTACK_SSL_CA_FILE", "CHIRPSTACK_CA_FILE"),
+        ("CHIRPSTACK_ROOT_CA_FILE", "CHIRPSTACK_CA_FILE"),
+        ("CHIRPSTACK_CA_CERTIFICATE", "CHIRPSTACK_CA_FILE"),
+        ("CHIRPSTACK_TLS_CA_CERT", "CHIRPSTACK_CA_FILE"),
+        ("CHIRPSTACK_CLIENT_CERTIFICATE", "CHIRPSTACK_CLIENT_CERT_FILE"),
+        ("CHIRPSTACK_TLS_CLIENT_KEY", "CHIRPSTACK_CLIENT_KEY_FILE"),
+        ("CHIRPSTACK_INSECURE_SKIP_VERIFY", "CHIRPSTACK_TLS_VERIFY"),
+        ("CHIRPSTACK_TLS_INSECURE_SKIP_VERIFY", "CHIRPSTACK_TLS_VERIFY"),
+        ("CHIRPSTACK_SKIP_TLS_VERIFY", "CHIRPSTACK_TLS_VERIFY"),
+        ("CHIRPSTACK_ADMIN_PWD", "CHIRPSTACK_PASSWORD"),
+        ("CHIRPSTACK_ADMIN_PASSWD", "CHIRPSTACK_PASSWORD"),
+        ("CHIRPSTACK_INITIAL_ADMIN_PASSWORD", "CHIRPSTACK_INITIAL_PASSWORD"),
+        ("CHIRPSTACK_DEFAULT_ADMIN_PASSWORD", "CHIRPSTACK_INITIAL_PASSWORD"),
+        ("CHIRPSTACK_EMAIL_ADDRESS", "CHIRPSTACK_EMAIL"),
+        ("CHIRPSTACK_LOGIN_USER", "CHIRPSTACK_EMAIL"),
+        ("CHIRPSTACK_BASEURL", "CHIRPSTACK_URL"),
+        ("CHIRPSTACK_SERVER_HOST", "CHIRPSTACK_URL"),
+        ("CHIRPSTACK_SERVER_ADDRESS", "CHIRPSTACK_URL"),
+        ("CHIRPSTACK_GRPC_SERVER", "CHIRPSTACK_URL"),
+        ("CHIRPSTACK_API_ADDRESS", "CHIRPSTACK_URL"),
+        ("CHIRPSTACK_API_URI", "CHIRPSTACK_URL"),
+        ("CHIRPSTACK_WEB_URL", "CHIRPSTACK_URL"),
+        ("CHIRPSTACK_REST_API_URL", "CHIRPSTACK_URL"),
+        ("CHIRPSTACK_APPLICATION_SERVER_URL", "CHIRPSTACK_URL"),
+        ("INIT_JOB_URL", "CHIRPSTACK_URL"),
+        ("CHIRPSTACK_EXTRA_HEADERS_FILE", "CHIRPSTACK_HEADERS_FILE"),
+        ("CHIRPSTACK_HTTP_HEADERS", "CHIRPSTACK_HEADERS_FILE"),
+        ("CHIRPSTACK_ORG_ID", "API_KEY_SCOPE"),
+        ("API_KEY_TENANT_ID", "API_KEY_SCOPE"),
+        ("HEALTHCHECK_URL", "HEALTH_URL"),
+        ("HEALTH_CHECK_URL", "HEALTH_URL"),
+        ("ENV_VAR_NAME", "ENV_VAR"),
+        ("KUBERNETES_SECRET_NAME", "KUBERNETES_SECRET"),
+        ("TOKEN_FILE_MODE", "FILE_MODE"),
     ],
 )
 def test_a_near_miss_is_pointed_out(name: str, meant: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -448,6 +502,18 @@ def test_a_near_miss_is_pointed_out(name: str, meant: str, caplog: pytest.LogCap
         "CHIRPSTACK_API_SECRET",
         "DEFAULT_TOKEN_FILE",
         "TENANT",
+        "TENANT_ID",
+        "CA_CERT",
+        "SERVER_ADDRESS",
+        # What Kubernetes and Docker say of a service of this name.
+        "CHIRPSTACK_SERVICE_HOST",
+        "CHIRPSTACK_API_SERVICE_HOST",
+        "CHIRPSTACK_PORT_8080_TCP_ADDR",
+        "CHIRPSTACK_SERVER_PORT",
+        "CHIRPSTACK_VERSION",
+        "CHIRPSTACK_DATABASE_URL",
+        "CHIRPSTACK_REDIS_HOST",
+        "CHIRPSTACK_TLS",
     ],
 )
 def test_other_services_variables_get_no_warning(name: str, caplog: pytest.LogCaptureFixture) -> None:
