@@ -9,6 +9,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+_LONGEST = 1 << 17
+"""Characters of a value: Linux passes no longer one to a program. A few lines that name each other twice would be
+gigabytes."""
+_DEEPEST = 20
 Lookup = Callable[[str], str | None]
 
 
@@ -80,11 +84,15 @@ def _unescaped(match: re.Match[str]) -> str:
     return _ESCAPED.get(match[1], match[1]) if match[1] else "\\"
 
 
-def _interpolated(text: str, look_up: Lookup, unset: list[str]) -> str:
+def _interpolated(text: str, look_up: Lookup, unset: list[str], depth: int = 0) -> str:
     """With the variables' values in the place of `$NAME`, `${NAME}`, `${NAME:-default}` and the like; a `$` before
     anything else is one."""
+    if depth > _DEEPEST:
+        raise ValueError(f"${{ within ${{ more than {_DEEPEST} times")
     done = ""
     while match := _DOLLAR.search(text):
+        if len(done) + len(text) > _LONGEST:
+            raise ValueError(f"it becomes longer than {_LONGEST} characters")
         done, text = done + text[: match.start()], text[match.end() :]
         if match["dollar"]:
             done += "$"
@@ -101,7 +109,7 @@ def _interpolated(text: str, look_up: Lookup, unset: list[str]) -> str:
         if kind == "?" and not is_there:
             raise ValueError(f"{match['name']}, which is required here, is not set")
         if (kind == "-" and not is_there) or (kind == "+" and is_there):
-            done += _interpolated(operand, look_up, unset)
+            done += _interpolated(operand, look_up, unset, depth + 1)
             continue
         if value is None and not kind:
             unset.append(match["name"])

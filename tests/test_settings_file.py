@@ -150,6 +150,16 @@ def test_the_line_of_an_error_is_told_and_nothing_that_stands_in_it() -> None:
         assert "secret" not in str(error.value)
 
 
+def test_what_would_take_a_machines_time_or_memory_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^line 2: B: \$\{ within \$\{ more than 20 times$"):
+        read("A=1\nB=" + "${A_:-" * 300 + "x" + "}" * 300, {})
+    doubled = "A0=0123456789\n" + "".join(f"A{n}=$A{n - 1}$A{n - 1}\n" for n in range(1, 20))
+    with pytest.raises(ValueError, match=r"^line 16: A15: it becomes longer than 131072 characters$"):
+        read(doubled, {})
+    assert read("A=" + "${B:-" * 20 + "x" + "}" * 20, {})["A"].text == "x"
+    assert len(read("A=" + "x" * 200_000, {})["A"].text) == 200_000  # perhaps another service's: it does no harm
+
+
 def test_variables_that_are_set_nowhere_are_told() -> None:
     text = "A=$one${two:-x}${three}\nB='$four'\nC=$A"
     assert {name: value.unset for name, value in read(text, {}).items()} == {"A": ("one", "three"), "B": (), "C": ()}
