@@ -94,7 +94,7 @@ def _outputs(key: Mapping[str, Any]) -> Iterator[tuple[object, str, str, object]
 
 def _file(path: str) -> object:
     """The same for all paths of one file, be they links, hard links or mounts of it."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         if path != "-":
             info = os.stat(path)
             return info.st_dev, info.st_ino
@@ -102,7 +102,12 @@ def _file(path: str) -> object:
 
 
 def _shown(path: str) -> str:
-    return os.path.realpath(path) if path != "-" else "standard output"
+    if path == "-":
+        return "standard output"
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):  # the working folder is gone, or it is no path in this locale: told elsewhere
+        return path
 
 
 def _short(called: str) -> str:

@@ -131,10 +131,7 @@ def log_settings(environ: Mapping[str, str]) -> tuple[str, str]:
     """LOG_FORMAT and LOG_LEVEL as far as the environment alone says them, for what is told before all is read. Reads
     no file and raises nothing."""
     given = Given({name: environ.get(name, "") for name in _LOG}, os.devnull)
-    try:
-        log_format, log_level = (_parsed(variable, given) for variable in VARIABLES if variable.name in _LOG)
-    except ValueError:
-        return "text", "info"
+    log_format, log_level = (_parsed_or_told(variable, given) for variable in VARIABLES if variable.name in _LOG)
     return log_format, log_level
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 
 _MAX_FILE = 8 * 1024 * 1024  # bytes; a bundle of CA certificates has a quarter of one MiB
 _BOM = "\ufeff"
@@ -10,8 +11,11 @@ _PAIRS = (
     "\u2018\u2019", "\u2019\u2019", "\u201a\u2018", "\u00ab\u00bb", "\u00bb\u00ab",
 )  # fmt: skip
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]")
-_MARK = re.compile("[\xad\u200e\u200f\u202a-\u202e\u2060-\u2069]")
-"""Windows puts U+202A before a path that is copied from its dialogs; within a name such marks may be meant."""
+_MARK = re.compile("[\xad\u180e\u200c-\u200f\u202a-\u202e\u2060-\u206f]")
+_MARK_AT_AN_END = re.compile(rf"\A{_MARK.pattern}|{_MARK.pattern}\Z")
+"""Windows puts U+202A before a path that is copied from its dialogs, chats something behind what is copied from them;
+within a name such marks may be meant."""
+_ODD_SPACE = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _UNEXPANDED = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\{\{.*?\}\}|^\$\w+$|^~/")
 _PLACEHOLDER = re.compile(
     r"<.*>|\[.*\]|[x*.]{3,}|(please)?[-_ ]?(change|replace|set|insert|enter|fill)[-_ ]?(me|this|it|here|in)\b.*"
@@ -42,6 +46,7 @@ def read_file(path: str) -> str:
 
 def read_bytes(path: str) -> bytes:
     """Raises ValueError."""
+    expect_path(path)
     try:
         with open(path, "rb") as file:
             content = file.read(_MAX_FILE + 1)
@@ -81,6 +86,15 @@ def expect_utf8(text: str) -> None:
         raise NotUtf8("it is not UTF-8: the file or the terminal that it comes from has another encoding")
 
 
+def expect_path(text: str) -> None:
+    """Raises ValueError for what no file can be called."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        raise ValueError(f"{text} cannot be a path in this locale, which is {encoding}: set LC_ALL=C.UTF-8") from None
+
+
 def tidied(text: str) -> tuple[str, list[str]]:
     """Without what cannot be meant round a value, and what that was."""
     found: list[str] = []
@@ -104,7 +118,7 @@ def tidied(text: str) -> tuple[str, list[str]]:
 
 def expect_sense(text: str) -> None:
     """Raises ValueError for what cannot be meant within a value."""
-    if unseen := _UNSEEN.search(text) or _MARK.match(text):
+    if unseen := _UNSEEN.search(text) or _MARK_AT_AN_END.search(text):
         raise ValueError(f"it has the character {unseen[0]!r} in it")
     if unexpanded := _UNEXPANDED.search(text):
         raise ValueError(f"it has {unexpanded[0]} in it, which nothing has expanded")
@@ -127,6 +141,8 @@ def suspicious(password: str, surely: bool = False) -> str:
         found.append("a variable in it that nothing has expanded")
     if _UNSEEN.search(rest) or _MARK.search(rest):
         found.append("a control character in it")
+    if _ODD_SPACE.search(rest):
+        found.append("a space in it that no space bar makes")
     told = [f"it has {' and '.join(found)}"] if found else []
     if not surely and is_placeholder(rest):
         told.append("it looks like a placeholder")

@@ -71,18 +71,28 @@ _UNITS = {
 _PART = re.compile(rf"(\d+(?:\.\d+)?) ?({'|'.join(sorted(_UNITS, key=len, reverse=True))}) ?", re.ASCII | re.IGNORECASE)
 
 
-def duration(text: str) -> float:
+_LONGEST = 3660 * 86400
+_LONGEST_TEXT = 100  # characters; the pattern would take minutes for a hundred thousand digits
+
+
+def duration(text: str, example: str = "duration such as 90, 90s, 5m or 0") -> float:
     """Seconds: 90, 90s, 5m, 1m30s. Raises ValueError."""
+    if not text or len(text) > _LONGEST_TEXT:
+        raise ValueError(f"it is not a {example}")
     if re.fullmatch(r"\d+(?:\.\d+)?", text, re.ASCII):
-        return float(text)
-    if not text or _PART.sub("", text):
-        raise ValueError(f"{text!r} is not a duration such as 90, 90s, 5m or 0")
-    return sum(float(number) * _SECONDS[_UNITS[unit.lower()]] for number, unit in _PART.findall(text))
+        seconds = float(text)
+    elif _PART.sub("", text):
+        raise ValueError(f"{text!r} is not a {example}")
+    else:
+        seconds = sum(float(number) * _SECONDS[_UNITS[unit.lower()]] for number, unit in _PART.findall(text))
+    if seconds > _LONGEST:
+        raise ValueError(f"{text!r} is more than ten years")
+    return seconds
 
 
 def age(text: str) -> float:
     """Seconds, with a unit: who writes 30 thinks of days, and a key would be replaced in every run."""
-    seconds = duration(text)
+    seconds = duration(text, "duration such as 30d, 12h or 90m")
     if seconds and text[-1].isdigit():
         raise ValueError(f"{text!r} has no unit: is it {text}d, {text}h or {text}m?")
     return seconds
@@ -100,6 +110,8 @@ def url(text: str) -> str:
         raise ValueError(
             "user and password do not belong into it: use CHIRPSTACK_EMAIL and CHIRPSTACK_PASSWORD (any other @ is %40)"
         )
+    if not (urlsplit(text).hostname or "").isascii():
+        raise ValueError(f"{text!r} has a host that must be written in punycode (xn--…)")
     if not text.isascii() or any(c.isspace() or not c.isprintable() for c in text):
         raise ValueError(f"{text!r} has characters that must be percent-encoded")
     parts = urlsplit(text)  # raises ValueError for an address that cannot be
@@ -169,6 +181,7 @@ def mode(text: str) -> int:
 
 
 def output(text: str) -> str:
+    texts.expect_path(text)
     name = text.rsplit("/", 1)[-1]
     if name in ("", ".", ".."):
         raise ValueError(f"{text} is a folder, not a file: was a variable expanded to nothing?")

@@ -451,7 +451,7 @@ def test_settings_come_from_a_dotenv_file_and_secrets_from_files(chirpstack: Sim
         (["--nonsense"], "--nonsense"),
         (["--all"], "--all belongs to revoke"),
         (["rotate", "--if-older-than", "3"], "has no unit: is it 3d"),
-        (["rotate", "--if-older-than", "soon"], "soon"),
+        (["rotate", "--if-older-than", "soon"], "'soon' is not a duration such as 30d, 12h or 90m"),
         (["check", "--token-file", ""], "it is empty"),
         (["check", "--env-file-value", "PATH"], "PATH:VAR"),
         (["--env-file", ""], "it is empty"),
@@ -537,6 +537,18 @@ def test_bytes_of_another_encoding_are_no_bug(site: Site, chirpstack: Simulator,
     assert run.code == 2
     assert f"{variable}: it is not UTF-8" in run.error
     assert chirpstack.requests == []
+
+
+@pytest.mark.parametrize("variable", ["TOKEN_FILE", "ENV_FILE", "CHIRPSTACK_PASSWORD_FILE", "KEYS_FILE", "token_file"])
+def test_a_path_that_the_locale_has_no_bytes_for_is_told(tmp_path: Path, variable: str) -> None:
+    given = f"{variable}=t\u00f6ken\n"
+    if variable == "token_file":
+        given = "KEYS_FILE=keys.toml\n"
+        (tmp_path / "keys.toml").write_text('[[key]]\nname = "a"\ntoken_file = "t\u00f6ken"\n')
+    (tmp_path / ".env").write_text(given)
+    run = run_job(tmp_path, variables={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"})
+    assert run.code == 2
+    assert f"{variable}: t\\xf6ken cannot be a path in this locale, which is ascii: set LC_ALL=C.UTF-8" in run.error
 
 
 # Exit 3: not ready
@@ -815,6 +827,19 @@ def _in_a_mount_namespace(prepare: str, url: str, token_file: Path) -> Run:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     return Run(process.returncode, process.stdout, process.stderr)
+
+
+def test_a_working_folder_that_is_gone_is_told(tmp_path: Path, v4: Simulator) -> None:
+    (tmp_path / "gone").mkdir()
+    given = {"CHIRPSTACK_URL": v4.url, "CHIRPSTACK_PASSWORD": PASSWORD, "TOKEN_FILE": "token"}
+    done = subprocess.run(
+        ["sh", "-c", 'cd gone && rmdir ../gone && exec "$0" -m init_job', sys.executable],
+        cwd=tmp_path, env=environment(**given, LOG_LEVEL="info"), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 6, done.stderr
+    assert len(done.stderr.splitlines()) == 2
+    assert "TOKEN_FILE: " in Run(done.returncode, done.stdout, done.stderr).error
+    assert v4.keys() == []
 
 
 # Exit 7: the server

@@ -6,6 +6,7 @@ import pytest
 
 from init_job import log
 from init_job.errors import ConfigurationError
+from init_job.load import log_settings
 from init_job.load import settings as load
 from init_job.settings import VARIABLES, KeySettings, Settings
 from init_job.values import OnLostToken, Scope
@@ -81,6 +82,8 @@ def test_the_defaults() -> None:
         ({"CHIRPSTACK_EMAIL": '""'}, "email", "admin"),
         ({"CHIRPSTACK_PASSWORD": '\ufeff"pw"\r\n'}, "password", '\ufeff"pw"\r\n'),
         ({"CHIRPSTACK_PASSWORD": "pa${x}"}, "password", "pa${x}"),
+        ({"API_KEY_SCOPE": "tenant:a\xa0b"}, "scope", Scope("tenant", "a\xa0b")),
+        ({"API_KEY_SCOPE": "tenant:a\u200db"}, "scope", Scope("tenant", "a\u200db")),
     ],
 )
 def test_what_is_understood(variables: Mapping[str, str], field: str, value: object) -> None:
@@ -96,6 +99,9 @@ def test_what_is_understood(variables: Mapping[str, str], field: str, value: obj
         ({"CHIRPSTACK_URL": "http://"}, "CHIRPSTACK_URL"),
         ({"CHIRPSTACK_URL": "http://x:99999"}, "CHIRPSTACK_URL"),
         ({"CHIRPSTACK_URL": "http://x?a=1"}, "query"),
+        ({"CHIRPSTACK_URL": "http://b\u00fccher:8080"}, "a host that must be written in punycode"),
+        ({"CHIRPSTACK_URL": "http://x/b\u00fccher"}, "percent-encoded"),
+        ({"HEALTH_URL": "http://b\u00fccher:8080"}, "HEALTH_URL: 'http://b\u00fccher:8080' has a host"),
         ({"CHIRPSTACK_URL": "http://x/api"}, "use the server's root: http://x"),
         ({"CHIRPSTACK_URL": "https://x/cs/#/login"}, "use the server's root: https://x/cs"),
         ({"CHIRPSTACK_URL": "http://x:8080/api/internal/login"}, "use the server's root: http://x:8080"),
@@ -105,6 +111,11 @@ def test_what_is_understood(variables: Mapping[str, str], field: str, value: obj
         ({"CHIRPSTACK_TLS_VERIFY": "maybe"}, "true, false"),
         ({"WAIT_TIMEOUT": "-1"}, "WAIT_TIMEOUT"),
         ({"WAIT_TIMEOUT": "٣"}, "WAIT_TIMEOUT"),
+        ({"WAIT_TIMEOUT": "11y"}, "WAIT_TIMEOUT: '11y' is not a duration such as"),
+        ({"WAIT_TIMEOUT": "4000 days"}, "WAIT_TIMEOUT: '4000 days' is more than ten years"),
+        ({"WAIT_TIMEOUT": "9" * 100}, "is more than ten years"),
+        ({"WAIT_TIMEOUT": "9" * 400}, "WAIT_TIMEOUT: it is not a duration such as"),
+        ({"WAIT_TIMEOUT": "9" * 100_000 + "x"}, "WAIT_TIMEOUT: it is not a duration such as"),
         ({"REQUEST_TIMEOUT": "0"}, "REQUEST_TIMEOUT"),
         ({"API_KEY_NAME": "  "}, "API_KEY_NAME"),
         ({"API_KEY_NAME": "x" * 101}, "API_KEY_NAME"),
@@ -155,6 +166,10 @@ def test_what_is_understood(variables: Mapping[str, str], field: str, value: obj
         ({"CHIRPSTACK_EMAIL": "ad\nmin"}, r"\n"),
         ({"API_KEY_SCOPE": "tenant:a\u200bb"}, r"\u200b"),
         ({"TOKEN_FILE": "\u202a/shared/token"}, r"\u202a"),
+        *(
+            ({"TOKEN_FILE": f"/shared/token{mark}"}, f"TOKEN_FILE: it has the character {mark!r} in it")
+            for mark in "\xad\u180e\u200c\u200d\u200e\u202c\u2060"
+        ),
         ({"CHIRPSTACK_EMAIL": " "}, "CHIRPSTACK_EMAIL: it is blank"),
         ({"WAIT_TIMEOUT": "5m and more"}, "WAIT_TIMEOUT"),
         ({"CHIRPSTACK_CA_FILE": "/"}, "bind-mounted file was missing"),
@@ -277,6 +292,11 @@ def test_a_log_setting_that_is_not_understood_is_a_warning(
     settings = loaded(**{variable: value})
     assert (settings.log_format, settings.log_level) == ("text", "info")
     assert f"{variable}: " in caplog.text
+
+
+def test_a_log_setting_that_is_no_text_does_not_take_the_other_one_with_it() -> None:
+    assert log_settings({"LOG_FORMAT": "json", "LOG_LEVEL": "\udce4"}) == ("json", "info")
+    assert log_settings({"LOG_FORMAT": "\udce4", "LOG_LEVEL": "debug"}) == ("text", "debug")
 
 
 @pytest.mark.parametrize(
