@@ -68,7 +68,7 @@ def test_in_a_dotenv_file_only_the_value_changes(before: str, after: str) -> Non
         ("a: b\n", 1),
         ("---\nservices:\n  one:\n    image: x=y\n", 2),
         ("<a b='c'/>\n", 1),
-        ("A=1\n\n- one: a=b\n", 3),
+        ("- one: a\n  two: b\n", 1),
         ("[[inputs.cpu]]\n", 1),
         ('A="b\nC=d\n', 1),
         ("A=1\rB='b\rC=d\r", 2),
@@ -98,6 +98,7 @@ def test_a_file_that_readers_of_a_dotenv_file_would_not_read_is_not_written(
         "A=it's {\n",
         "'A B'=x\n",
         "A='b\nc: d'\n",
+        "A=1\nB: 2\n",
     ],
 )
 def test_a_line_that_is_merely_odd_keeps_no_token_out(content: str) -> None:

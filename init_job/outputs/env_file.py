@@ -19,9 +19,10 @@ _BINDING = re.compile(
 )
 # Of a line as a shell reads it: what stands in quotes or behind a backslash, and its comment.
 _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|\#[^\r\n]*""", re.DOTALL)
-# A section, an object, a tag, `name: value`; or a quote that is not closed.
-_NO_DOTENV = re.compile(r"""\s*(?:\[\[?[^\s\[]|[]{<]|[^=:\s][^=:]*:(?!\S))|[^'"]*['"]""")
-
+# A section, an object, a tag; or a quote that is not closed.
+_NO_DOTENV = re.compile(r"""\s*(?:\[\[?[^\s\[]|[]{<])|[^'"]*['"]""")
+_YAML = re.compile(r"\s*[^=:\s][^=:]*:(?!\S)")
+"""`name: value`, which Compose takes too: among lines with `=` it is one for Compose."""
 # What may stand where the scope's id is written: nothing, v3's number or UUID, v4's UUID.
 _ID = re.compile(r"[0-9]*|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -98,10 +99,13 @@ def _need_dotenv(text: str) -> None:
     """Raises ValueError for a file in which readers of a `.env` would not find the token, or which a new line would
     break for readers of its own: one line opens quotes and does not close them, or is of JSON, YAML, TOML or the like.
     Any other line that sets nothing (words, a shell's `if`) harms nobody."""
-    for position, binding in _parsed(text):
+    found = list(_parsed(text))
+    is_yaml = all(binding.value is None for _, binding in found)
+    for position, binding in found:
         if binding.value is None and (binding.key or binding.error):
             line = binding.original.string
-            if _NO_DOTENV.match(_QUOTED.sub("", line)):
+            bare = _QUOTED.sub("", line)
+            if _NO_DOTENV.match(bare) or (is_yaml and _YAML.match(bare)):
                 before = text[:position] + line[: len(line) - len(line.lstrip())]
                 number = 1 + len(re.findall(r"\r\n?|\n", before))
                 raise ValueError(f"line {number} is no NAME=value, or its quotes are not closed")
