@@ -12,9 +12,8 @@ _PAIRS = (
 )  # fmt: skip
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]")
 _MARK = re.compile("[\xad\u180e\u200c-\u200f\u202a-\u202e\u2060-\u206f]")
-_MARK_AT_AN_END = re.compile(rf"\A{_MARK.pattern}|{_MARK.pattern}\Z")
 """Windows puts U+202A before a path that is copied from its dialogs, chats something behind what is copied from them;
-within a name such marks may be meant."""
+within a name, and at its end, such marks may be meant."""
 _ODD_SPACE = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _UNEXPANDED = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\{\{.*?\}\}|^\$\w+$|^~/")
 _PLACEHOLDER = re.compile(
@@ -87,7 +86,9 @@ def expect_utf8(text: str) -> None:
 
 
 def expect_path(text: str) -> None:
-    """Raises ValueError for what no file can be called."""
+    """Raises ValueError for what no file can be called, or nobody calls one."""
+    if _MARK.match(text[-1:]):
+        raise ValueError(f"it has the character {text[-1]!r} in it")
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
@@ -118,7 +119,7 @@ def tidied(text: str) -> tuple[str, list[str]]:
 
 def expect_sense(text: str) -> None:
     """Raises ValueError for what cannot be meant within a value."""
-    if unseen := _UNSEEN.search(text) or _MARK_AT_AN_END.search(text):
+    if unseen := _UNSEEN.search(text) or _MARK.match(text):
         raise ValueError(f"it has the character {unseen[0]!r} in it")
     if unexpanded := _UNEXPANDED.search(text):
         raise ValueError(f"it has {unexpanded[0]} in it, which nothing has expanded")
@@ -139,9 +140,9 @@ def suspicious(password: str, surely: bool = False) -> str:
     rest, found = tidied(password)
     if _UNEXPANDED.search(rest) and not (surely and re.fullmatch(r"\$\w+|~/.*", rest)):
         found.append("a variable in it that nothing has expanded")
-    if _UNSEEN.search(rest) or _MARK.search(rest):
+    if _UNSEEN.search(rest) or (_MARK.search(rest) and not surely):
         found.append("a control character in it")
-    if _ODD_SPACE.search(rest):
+    if _ODD_SPACE.search(rest) and not surely:
         found.append("a space in it that no space bar makes")
     told = [f"it has {' and '.join(found)}"] if found else []
     if not surely and is_placeholder(rest):
