@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from init_job import log, signals
 from init_job.decide import Create
-from init_job.errors import AccountError, InitJobError, ServerRefusal, TokenError, Unavailable
+from init_job.errors import AccountError, InitJobError, NotThere, ServerRefusal, TokenError, Unavailable
 from init_job.job import Job, now
 from init_job.servers.interface import Key, NewKey, ResolvedScope
 from init_job.state import Intent, MadeKey, State
@@ -33,6 +33,8 @@ class Creation:
         self._intended = replace(self._before, intent=self._intent)
         self._is_watching = False
         """A create of this run had no answer."""
+        self._is_away = False
+        """Nothing was there to answer the last create."""
         self._then = self._before
         """What to remember should the run end now: as before when nothing can have been made, as intended when there
         may be a key whose token nobody has (a create without an answer may be carried out even when the run has
@@ -56,8 +58,8 @@ class Creation:
         """Create, and bring the token to disk. Unavailable: the create had no answer."""
         server, asked, memory = self._job.run.server, self._job.asked, self._job.memory
         is_lost, is_taken_back = self._then == self._intended, memory.state != self._intended
-        # Taken back, it is intended anew when the server answers, and not at each try.
-        listed = server.list_keys(self._scope, asked.name) if is_lost or is_taken_back else []
+        # Of a server that is not there: what was taken back is intended anew when it answers, and not at each try.
+        listed = server.list_keys(self._scope, asked.name) if is_lost or self._is_away else []
         unknown = [key.id for key in listed if key.id not in self._known] if is_lost else []
         if unknown or is_taken_back:
             memory.save(self._intended)  # only now: another run's key may be in the list
@@ -73,6 +75,7 @@ class Creation:
                 self._then = earlier
                 raise
             except Unavailable as error:
+                self._is_away = isinstance(error, NotThere)
                 if not error.in_doubt:
                     # At once: should this run be killed while it waits, a key of the name is somebody else's.
                     self._then = earlier

@@ -12,7 +12,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar, get_origin
 
 from init_job import log
@@ -164,8 +164,7 @@ def locked(path: str, patience: float) -> Iterator[Memory]:
                 f"nothing can be remembered in {path} ({error.strerror}): every run logs in, and a token "
                 "whose writing is interrupted is lost",
             )
-        # An intent that nothing could strike out would be acted on again and again.
-        yield Memory(replace(peek(path), intent=None))
+        yield Memory(peek(path))
         return
     try:
         yield StateFile(_read(fd, path), fd)
