@@ -110,11 +110,11 @@ def url(text: str) -> str:
         raise ValueError(
             "user and password do not belong into it: use CHIRPSTACK_EMAIL and CHIRPSTACK_PASSWORD (any other @ is %40)"
         )
-    if not (urlsplit(text).hostname or "").isascii():
+    parts = urlsplit(text)  # raises ValueError for an address that cannot be
+    if not (parts.hostname or "").isascii():
         raise ValueError(f"{text!r} has a host that must be written in punycode (xn--…)")
     if not text.isascii() or any(c.isspace() or not c.isprintable() for c in text):
         raise ValueError(f"{text!r} has characters that must be percent-encoded")
-    parts = urlsplit(text)  # raises ValueError for an address that cannot be
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"{text!r} is not an address such as http://chirpstack:8080")
     _ = parts.port  # raises ValueError when it is no number or out of range

@@ -11,7 +11,8 @@ from typing import BinaryIO, Self
 from urllib.parse import urlsplit
 
 _CREATE = re.compile(rb"POST /api(/internal/api-keys|\.InternalService/CreateApiKey) ")
-_OTHER_CHANGE = re.compile(rb"(DELETE|PUT) |POST /api\.(InternalService/DeleteApiKey|UserService/UpdatePassword) ")
+_DELETE = re.compile(rb"DELETE |POST /api\.InternalService/DeleteApiKey ")
+_OTHER_CHANGE = re.compile(rb"PUT |POST /api\.UserService/UpdatePassword ")
 
 
 @dataclass
@@ -30,8 +31,12 @@ class Exchange:
         return _CREATE.match(self.request) is not None
 
     @property
+    def is_delete(self) -> bool:
+        return _DELETE.match(self.request) is not None
+
+    @property
     def is_change(self) -> bool:
-        return self.is_create or _OTHER_CHANGE.match(self.request) is not None
+        return self.is_create or self.is_delete or _OTHER_CHANGE.match(self.request) is not None
 
     def forward(self) -> "Raw":
         """What the server answers."""

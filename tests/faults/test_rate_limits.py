@@ -15,7 +15,7 @@ from tests.faults.ledger import record
 from tests.faults.proxy import Exchange, Fault, Raw
 from tests.faults.runner import Result
 from tests.faults.sweep import each
-from tests.faults.world import APIS, Api, World
+from tests.faults.world import APIS, FULL, Api, World
 
 _PAGE = b"<html><head><title>Too Many Requests</title></head></html>"
 _GRPC = "application/grpc-web+proto"
@@ -23,6 +23,7 @@ _BODIES = {_GRPC: b"", "text/html": _PAGE, "application/json": b'{"message":"API
 
 
 CLOSED = "a closed connection"
+ONE_IN = 1.0 if FULL else 0.4  # seconds
 
 
 @dataclass
@@ -76,7 +77,7 @@ Case = tuple[float, str, str, bool, str]
 
 CASES: list[Case] = list(
     itertools.product(
-        (1 / 3, 2.0),
+        (1 / 3, 2 * ONE_IN),
         ("429 Too Many Requests", "503 Service Unavailable"),
         ("", "seconds", "date"),
         (False, True),
@@ -114,7 +115,7 @@ def test_a_rate_limit_makes_a_first_run_slow_and_wastes_nothing(api: Api, worlds
             assert sum(one in once for one in asked) == 1
             assert sum(b"admin" in one.body for one in world.server.requests if "ogin" in one.path) == 1
 
-    each(CASES, check, one_of=12)
+    each(CASES, check, one_of=18)
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -135,7 +136,7 @@ def test_a_rate_limit_makes_every_command_slow_only(api: Api, arguments: tuple[s
 OTHERWISE: list[Case] = [
     (every, status, "", per_connection, "text/html")
     for every, status, per_connection in itertools.product(
-        (1 / 3, 1.0), ("403 Forbidden", "420 Enhance Your Calm", "502 Bad Gateway", CLOSED), (False, True)
+        (1 / 3, ONE_IN), ("403 Forbidden", "420 Enhance Your Calm", "502 Bad Gateway", CLOSED), (False, True)
     )
 ] + [(1.0, status, "seconds", False, "text/html") for status in ("403 Forbidden", "420 Enhance Your Calm")]
 
@@ -147,12 +148,12 @@ def test_a_rate_limit_is_known_by_what_it_does_whatever_its_status(api: Api, wor
         with first_run(api, limiter, CLOSED if limiter.status == CLOSED else limiter.status[:3], worlds):
             pass
 
-    each(OTHERWISE, check, one_of=12)
+    each(OTHERWISE, check, one_of=18)
 
 
 @pytest.mark.parametrize("status", [8, 14])
 def test_a_rate_limit_that_is_told_as_a_status_of_grpc_makes_a_first_run_slow_only(status: int, worlds: Worlds) -> None:
-    limiter = Limiter(1.0, "200 OK", "", False, _GRPC, f"grpc-status: {status}")
+    limiter = Limiter(ONE_IN, "200 OK", "", False, _GRPC, f"grpc-status: {status}")
     with first_run("v4", limiter, f"gRPC status {status}", worlds):
         pass
 

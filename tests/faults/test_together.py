@@ -11,7 +11,7 @@ from tests.faults.runner import Result, Run
 from tests.faults.world import APIS, FULL, Api, Handle, World, key_id
 
 JOBS = 8
-ROUNDS = 20 if FULL else 5
+ROUNDS = 20 if FULL else 3
 
 
 def start_over(world: World) -> None:
