@@ -12,7 +12,7 @@ from tests.faults.runner import Result
 from tests.faults.world import FULL, World
 
 C = TypeVar("C")
-SHARE = 100
+SHARE = 150
 """`make test` tries one of so many cases of a sweep."""
 _AT_ONCE = 4
 

@@ -25,7 +25,7 @@ from tests.faults.world import APIS, FULL, Api, Expected, Handle, World, pick, w
 from tests.simulator import ApiKey, Simulator
 
 NAMES = ("alpha", "beta", "gamma")
-FEW = 12 * SHARE
+FEW = 8 * SHARE
 """Of so many cases `make test` tries one: what one key shows need not be shown again."""
 
 
