@@ -281,7 +281,7 @@ def test_an_address_that_swallows_packets_does_not_hide_one_that_answers(
     (tmp_path / "sitecustomize.py").write_text(SEVERAL_ADDRESSES)
     with ExitStack() as stack:
         port = urlsplit(chirpstack.url).port or 0
-        given = looking_up(tmp_path) | {"CHIRPSTACK_URL": f"http://several:{port}", "REQUEST_TIMEOUT": "3s"}
+        given = looking_up(tmp_path) | {"CHIRPSTACK_URL": f"http://several:{port}", "REQUEST_TIMEOUT": "2s"}
         if through == "a proxy":
             proxy = stack.enter_context(ForwardProxy(port))
             port = urlsplit(proxy.url).port or 0

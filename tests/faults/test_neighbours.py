@@ -18,6 +18,7 @@ from tests.faults.conftest import Worlds
 from tests.faults.ledger import record, require
 from tests.faults.proxy import Exchange
 from tests.faults.runner import Result
+from tests.faults.sweep import some_of
 from tests.faults.users import needs_root, run_as, run_mounted
 from tests.faults.world import APIS, ENV_BEFORE, FULL, Api, World, key_id
 from tests.support import jwt, needs_mounts
@@ -293,11 +294,9 @@ def fingerprint(path: Path) -> object:
 CHANGES = [another_token, a_secret, a_fifo, a_folder, a_huge_file]
 
 
-@pytest.mark.parametrize("when", ["login", "create"])
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-@pytest.mark.parametrize("which", OUTPUTS)
+@pytest.mark.parametrize(("change", "which", "when"), some_of(CHANGES, OUTPUTS, ["login", "create"]))
 def test_what_appears_in_an_output_while_the_job_runs_is_not_overwritten(
-    which: str, change: Callable[[Path], None], when: str, worlds: Worlds
+    change: Callable[[Path], None], which: str, when: str, worlds: Worlds
 ) -> None:
     with worlds("v4") as world:
         world.settle()

@@ -122,6 +122,7 @@ def test_a_limit_to_the_rate_makes_runs_slow_only(chirpstack: Simulator, tmp_pat
             run = site.run()
             assert run.code == 0, run.err
             assert what in run.messages[-1]
+            assert what != "created" or f": {status}, " in run.err
     assert len(chirpstack.keys(NAME)) == 1
     assert chirpstack.token_works(site.token)
 
