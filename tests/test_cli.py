@@ -492,7 +492,6 @@ def test_a_usage_error_is_told_as_every_other_error(
         (["s3cret"], "there can be one word"),
         (["--", "s3cret"], "there can be one word"),
         (["revoke", "--all=s3\ncret"], "--all: it takes no value"),
-        (["-hs3cret"], "-h"),
         (["--password", "s3cret\udce4"], "argument 2 is not UTF-8"),
         (["--env-file", "CHIRPSTACK_PASSWORD=s3cret"], "cannot read the file (what is named looks like a value"),
     ],
@@ -505,6 +504,12 @@ def test_no_word_of_the_command_line_that_may_be_a_secret_is_quoted(
     assert told in run.error
     assert "s3" not in run.out + run.err
     assert "cret" not in run.out + run.err
+
+
+def test_what_stands_right_behind_h_is_not_quoted(tmp_path: Path) -> None:
+    run = run_job(tmp_path, "-hs3cret", variables={"TOKEN_FILE": "t"})
+    assert run.code in (0, 2)  # since Python 3.13 argparse shows the help first
+    assert "s3cret" not in run.out + run.err
 
 
 def test_problems_of_the_settings_are_told_as_the_dotenv_file_says(tmp_path: Path) -> None:
@@ -837,8 +842,9 @@ def test_a_working_folder_that_is_gone_is_told(tmp_path: Path, v4: Simulator) ->
         cwd=tmp_path, env=environment(**given, LOG_LEVEL="info"), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 6, done.stderr
-    assert len(done.stderr.splitlines()) == 2
-    assert "TOKEN_FILE: " in Run(done.returncode, done.stdout, done.stderr).error
+    run = Run(done.returncode, done.stdout, done.stderr)
+    assert len(run.messages) == 2
+    assert "TOKEN_FILE: " in run.error
     assert v4.keys() == []
 
 
