@@ -166,7 +166,7 @@ def test_a_state_file_of_another_user_is_ignored(worlds: Worlds) -> None:
 
 # Fuzz: whatever comes in, nothing but the domain's own errors goes out.
 
-FUZZ = settings(max_examples=5000 if FULL else 200, deadline=None, derandomize=True)
+FUZZ = settings(max_examples=2000 if FULL else 200, deadline=None, derandomize=True)
 GRPC = "application/grpc-web+proto"
 ANSWERS = (InitJobError, Unavailable)
 FRAMES = st.lists(
