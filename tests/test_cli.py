@@ -508,8 +508,9 @@ def test_no_word_of_the_command_line_that_may_be_a_secret_is_quoted(
 
 def test_what_stands_right_behind_h_is_not_quoted(tmp_path: Path) -> None:
     run = run_job(tmp_path, "-hs3cret", variables={"TOKEN_FILE": "t"})
-    assert run.code in (0, 2)  # since Python 3.13 argparse shows the help first
-    assert "s3cret" not in run.out + run.err
+    assert run.code == 0 or (run.code == 2 and "-h" in run.error)  # newer ones' argparse shows the help first
+    assert "s3" not in run.out + run.err
+    assert "cret" not in run.err  # the help says "secret"
 
 
 def test_problems_of_the_settings_are_told_as_the_dotenv_file_says(tmp_path: Path) -> None:

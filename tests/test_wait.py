@@ -98,9 +98,8 @@ def test_a_call_within_a_call_that_has_no_trouble_says_nothing_of_the_outer_ones
         patience.call(time.monotonic)
         raise Gate("a redirect")
 
-    with pytest.raises(NotReady) as error:
+    with pytest.raises(NotReady, match=r"not ready within \d s"):
         patience.call(call)
-    assert "within 60 s" not in str(error.value)
     assert in_a_row == list(range(1, len(in_a_row) + 1))
 
 

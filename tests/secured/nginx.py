@@ -22,7 +22,7 @@ error_log stderr warn;
 events {{}}
 http {{
   access_log off;
-  limit_req_zone $binary_remote_addr zone=few:1m rate=6r/s;
+  limit_req_zone $binary_remote_addr zone=few:1m rate=3r/s;
   client_body_temp_path body;
   proxy_temp_path proxy;
   fastcgi_temp_path fastcgi;
