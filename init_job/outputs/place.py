@@ -7,11 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from init_job import state
+from init_job import signals, state
 from init_job.errors import OutputError
 
 Edit = Callable[[bytes], bytes | None]
 """From what is there (nothing: empty) to what shall be there; None: nothing. Pure, and called anew for each change."""
+PATIENCE = 10.0  # seconds that whoever reads standard output may take to go on with it
 
 
 class Place(ABC):
@@ -65,15 +66,10 @@ class StandardOutput(Place):
         if sys.stdout is None:  # so Python says that it was closed from the start
             raise self._error("it is closed")
         try:
-            if only_try:
-                _prove(sys.stdout.fileno())
-            else:
-                sys.stdout.buffer.write(content)  # whatever the locale makes of text: a format is its bytes
-                sys.stdout.buffer.flush()
+            fd = sys.stdout.fileno()
+            # As bytes, whatever the locale makes of text; and past Python's buffer, or its own lack of one.
+            signals.call(lambda: _write(fd, b"" if only_try else content))
         except (OSError, ValueError) as error:
-            if not only_try:
-                # What is left in the buffer would fail once more at the end, and Python would exit with 120.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise self._error(getattr(error, "strerror", "") or "it is closed") from error
         return True
 
@@ -83,11 +79,15 @@ class StandardOutput(Place):
         )
 
 
-def _prove(fd: int) -> None:
-    """Raises OSError. Nothing is written, and yet a full or a read-only device says so; a pipe says that its reader is
-    gone."""
-    os.write(fd, b"")
+def _write(fd: int, content: bytes) -> None:
+    """All of it. Raises OSError. Of nothing, nothing is written, and yet a full or a read-only device says so, and a
+    pipe says that its reader is gone, or that it does not read."""
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
-    if any(event & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, event in poll.poll(0)):
-        raise BrokenPipeError(0, "nobody reads it")
+    while True:
+        events = poll.poll(1000 * PATIENCE)
+        if not events or events[0][1] & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
+            raise BrokenPipeError(0, "nobody reads it")
+        content = content[os.write(fd, content) :]
+        if not content:
+            return

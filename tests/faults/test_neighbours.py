@@ -4,6 +4,7 @@
 and never given a token.
 """
 
+import contextlib
 import fcntl
 import os
 import shlex
@@ -471,6 +472,54 @@ def test_a_standard_output_that_takes_nothing_is_found_before_a_key_is_made(
         assert not creates
         assert world.keys() == []
         record("odd files", f"standard output: {out}", "exit 6, no key made")
+
+
+@pytest.mark.parametrize("is_blocking", [True, False])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_pipe_that_is_full_and_nobody_reads_is_found_before_a_key_is_made(
+    unbuffered: str, is_blocking: bool, worlds: Worlds
+) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        read_end, write_end = os.pipe()
+        os.set_blocking(write_end, False)
+        for size in (4096, 1):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    os.write(write_end, bytes(size))
+        os.set_blocking(write_end, is_blocking)
+        done = on_standard_output(world, write_end, PYTHONUNBUFFERED=unbuffered)
+        os.close(read_end)
+        os.close(write_end)
+        assert done.returncode == 6, done.stderr
+        assert "standard output cannot be written: nobody reads it" in done.stderr
+        require(world.keys() == [], "a key without its token", done.stderr)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_file_that_takes_half_of_the_token_is_no_success(unbuffered: str, worlds: Worlds, tmp_path: Path) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        out = tmp_path / "out"
+        out.write_bytes(bytes(1024 - 50))
+        with out.open("ab") as file:
+            done = on_standard_output(world, file.fileno(), prelude="ulimit -f 1; ", PYTHONUNBUFFERED=unbuffered)
+        assert done.returncode == 6, done.stderr
+        require(world.keys() == [], "a key without its token", done.stderr)
+
+
+def on_standard_output(
+    world: World, stream: int, prelude: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """A run that has less patience with its reader."""
+    program = "import sys; from init_job import cli; from init_job.outputs import place; place.PATIENCE = 0.2; "
+    command = f"{prelude}exec {shlex.quote(sys.executable)} -c {shlex.quote(program + 'sys.exit(cli.main())')}"
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=Path(__file__).parent.parent.parent,
+        env={**world.variables, "ENV_FILE": "", "JSON_FILE": "", "TOKEN_FILE": "-", **variables},
+        stdout=stream, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+    )  # fmt: skip
 
 
 # What ends with the container
