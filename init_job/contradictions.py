@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -49,25 +50,27 @@ def of_a_key(key: Mapping[str, Any], api: str, called: Called) -> list[str]:
     return problems
 
 
-def between_keys(keys: Mapping[str, Mapping[str, Any]], keys_file: str = "") -> list[str]:
-    """The keys by what messages call them; empty for the only one, which the variables describe."""
+def between_keys(keys: Mapping[str, Mapping[str, Any]], inputs: Mapping[str, str]) -> list[str]:
+    """The keys by what messages call them; empty for the only one, which the variables describe. `inputs` are the paths
+    of files that settings come from, by variable."""
     problems: list[str] = []
     named: dict[object, str] = {}
     written: dict[object, dict[str, tuple[str, object]]] = {}
-    itself = _file(keys_file) if keys_file else None
+    sources = {_file(path): variable for variable, path in inputs.items()}
     for called, key in keys.items():
         first = named.setdefault((key["name"], key["scope"]), called)
         if first != called and key["name"] and key["scope"]:
             problems.append(f"{called}: {_short(first)} has the same name and scope")
         for place, shown, part, content in _outputs(key):
-            if place == itself:
-                problems.append(f"{called}: {shown} is KEYS_FILE itself")
+            begin = f"{called}: " if called else ""
+            if place in sources:
+                problems.append(f"{begin}{shown} is {sources[place]} itself")
             there = written.setdefault(place, {})
             rival = next((other for other, its in _rivals(there, part) if its != content), None)
             if rival is not None:
                 what = f"{shown}{f' ({part})' if part and part in there else ''} is named by two outputs"
                 whose = f", of this key and of {_short(rival)}" if rival != called else ""
-                problems.append(f"{called}: {what}{whose}" if called else what)
+                problems.append(f"{begin}{what}{whose}")
             there.setdefault(part, (called, content))
     return list(dict.fromkeys(problems))
 
@@ -93,12 +96,20 @@ def _outputs(key: Mapping[str, Any]) -> Iterator[tuple[object, str, str, object]
 
 
 def _file(path: str) -> object:
-    """The same for all paths of one file, be they links, hard links or mounts of it."""
+    """The same for all paths of one file, be they links, hard links or mounts of it, and for a standard output that goes
+    into it."""
+    shown = _shown(path)
     with contextlib.suppress(OSError, ValueError):
-        if path != "-":
+        if path == "-":
+            info = os.fstat(1)
+            return (info.st_dev, info.st_ino) if stat.S_ISREG(info.st_mode) else shown
+        if os.path.exists(path):
             info = os.stat(path)
             return info.st_dev, info.st_ino
-    return _shown(path)
+        folder, name = os.path.split(shown)
+        info = os.stat(folder)
+        return info.st_dev, info.st_ino, name
+    return shown
 
 
 def _shown(path: str) -> str:

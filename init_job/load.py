@@ -26,6 +26,8 @@ _IMAGE_DEFAULT = "DEFAULT_TOKEN_FILE"
 """The image's own: TOKEN_FILE when neither an output nor KEYS_FILE is named."""
 _LOG = ("LOG_FORMAT", "LOG_LEVEL")
 _NAMES = {name for variable in VARIABLES for name in (variable.name, variable.from_file) if name}
+_INPUTS = tuple(one.from_file or one.name for one in VARIABLES if one.from_file or one.field not in OUTPUTS)
+"""What names a file with settings in it."""
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")  # for `servers` to read, in either case
 
 
@@ -66,7 +68,8 @@ def settings(
     for which, key in keys.items():
         found = contradictions.of_a_key(key, str(chosen["api"]), called)
         given.problems += [f"{which}: {problem}" if which else problem for problem in found]
-    given.problems += contradictions.between_keys(keys, chosen["keys_file"])
+    inputs = {name: path for name in _INPUTS if (path := given.values.get(name))}
+    given.problems += contradictions.between_keys(keys, inputs)
     given.problems += [
         f"{name} is not UTF-8" for name in environ if name.lower() in _PROXIES and not texts.is_utf8(environ[name])
     ]

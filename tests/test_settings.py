@@ -357,6 +357,26 @@ def test_one_file_under_two_names_is_two_outputs_in_one(tmp_path: Path) -> None:
     assert f"{tmp_path}/folder/t is named by two outputs" in message
 
 
+@pytest.mark.parametrize("output", ["TOKEN_FILE", "ENV_FILE", "JSON_FILE"])
+@pytest.mark.parametrize("variable", ["CHIRPSTACK_PASSWORD_FILE", "CHIRPSTACK_HEADERS_FILE", "API_KEY_NAME_FILE"])
+@pytest.mark.parametrize("is_link", [True, False])
+def test_a_file_that_a_setting_is_read_from_is_no_output(
+    is_link: bool, variable: str, output: str, tmp_path: Path
+) -> None:
+    """The next run would read the token as the password."""
+    (tmp_path / "input").write_text("X-Gate: yes\n")
+    where = tmp_path / ("link" if is_link else "input")
+    if is_link:
+        where.symlink_to("input")
+    message = problem(**{variable: str(tmp_path / "input"), "TOKEN_FILE": "", output: str(where)})
+    assert f"{tmp_path}/input is {variable} itself" in message
+
+
+def test_a_file_of_settings_may_get_the_token(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("CHIRPSTACK_PASSWORD=x\n")
+    load({"ENV_FILE": str(tmp_path / ".env")}, str(tmp_path / ".env"))
+
+
 @pytest.mark.parametrize(
     ("variables", "token_file"),
     [

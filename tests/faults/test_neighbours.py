@@ -474,6 +474,34 @@ def test_a_standard_output_that_takes_nothing_is_found_before_a_key_is_made(
         record("odd files", f"standard output: {out}", "exit 6, no key made")
 
 
+@pytest.mark.parametrize("variable", ["TOKEN_FILE", "ENV_FILE", "JSON_FILE"])
+def test_a_standard_output_that_goes_into_another_output_is_told(
+    variable: str, worlds: Worlds, tmp_path: Path
+) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        mine, other = ("JSON_FILE", "TOKEN_FILE") if variable == "TOKEN_FILE" else ("TOKEN_FILE", variable)
+        out = tmp_path / "out"
+        with out.open("wb") as file:
+            done = on_standard_output(world, file.fileno(), **{other: "", mine: "-", variable: str(out)})
+        assert done.returncode == 2, done.stderr
+        assert "is named by two outputs" in done.stderr
+        assert world.keys() == []
+
+
+@needs_mounts
+def test_a_file_that_is_not_there_yet_is_one_under_each_mount_of_its_folder(worlds: Worlds, tmp_path: Path) -> None:
+    with worlds("v4") as world:
+        world.settle()
+        for name in ("one", "other"):
+            (tmp_path / name).mkdir()
+        outputs = {"TOKEN_FILE": f"{tmp_path}/one/t", "ENV_FILE": f"{tmp_path}/other/t", "JSON_FILE": ""}
+        run = run_mounted(world, f"mount --bind {tmp_path}/one {tmp_path}/other", **outputs)
+        assert run.returncode == 2, run.stderr
+        assert f"{tmp_path}/other/t is named by two outputs" in run.stderr
+        assert world.keys() == []
+
+
 @pytest.mark.parametrize("is_blocking", [True, False])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_pipe_that_is_full_and_nobody_reads_is_found_before_a_key_is_made(
