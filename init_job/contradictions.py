@@ -96,8 +96,8 @@ def _outputs(key: Mapping[str, Any]) -> Iterator[tuple[object, str, str, object]
 
 
 def _file(path: str) -> object:
-    """The same for all paths of one file, be they links, hard links or mounts of it, and for a standard output that goes
-    into it."""
+    """The same for all paths of one file, be they links, hard links or mounts of it, and for a standard output that
+    goes into it."""
     shown = _shown(path)
     with contextlib.suppress(OSError, ValueError):
         if path == "-":

@@ -31,8 +31,8 @@ class Creation:
         asked, url = job.asked, job.run.settings.url
         self._intent = Intent(asked.name, str(asked.scope), url, tuple(sorted(known)), decision.delete)
         self._intended = replace(self._before, intent=self._intent)
-        self._is_watching = False
-        """A create of this run had no answer."""
+        self._unanswered = 0
+        """Creates of this run without an answer, but for those whose keys were found."""
         self._is_away = False
         """Nothing was there to answer the last create."""
         self._then = self._before
@@ -67,6 +67,7 @@ class Creation:
             memory.renew()
         for key_id in unknown:
             self._job.run.delete_key(key_id, "the answer with its token was lost")
+            self._unanswered -= 1
         with signals.shield():
             earlier, self._then = self._then, self._intended
             try:
@@ -76,6 +77,7 @@ class Creation:
                 raise
             except Unavailable as error:
                 self._is_away = isinstance(error, NotThere)
+                self._unanswered += error.in_doubt
                 if not error.in_doubt:
                     # At once: should this run be killed while it waits, a key of the name is somebody else's.
                     self._then = earlier
@@ -83,7 +85,6 @@ class Creation:
                 raise
             log.hide(new.token)
             log.info("created", f"made key {new.id} on the server: {self._decision.because}", id=new.id)
-            self._is_watching = earlier == self._intended
             try:
                 made = self._to_disk(new)
             except InitJobError:
@@ -159,11 +160,17 @@ class Creation:
         """The key is in the outputs. What is left to do stays an intent: keys to delete, and after a create without an
         answer a look at what is there besides."""
         intent = replace(self._intent, known=tuple(sorted({*self._known, made.id})), doomed=doomed)
-        return remembering(self._before, made, intent if doomed or self._is_watching else None)
+        is_done = not doomed and self._unanswered <= 0
+        return remembering(self._before, made, None if is_done else intent, self._decision.delete)
 
 
-def remembering(before: State, made: MadeKey, intent: Intent | None = None) -> State:
+def remembering(before: State, made: MadeKey, intent: Intent | None, deleted: tuple[str, ...]) -> State:
     """The key whose token is in the outputs, and those that were made under other settings and stay. Another one of
-    the same name and scope is not remembered: it is gone, or the user wants to keep it (ON_LOST_TOKEN=add)."""
-    left = tuple(one for one in before.made if one.id != made.id and one.identity != made.identity)
+    the same name and scope is not remembered: it is gone, or the user wants to keep it (ON_LOST_TOKEN=add). One that is
+    still to be `deleted` is: until then no change of the settings makes it somebody else's."""
+    doomed = intent.doomed if intent else ()
+    left = tuple(
+        one for one in before.made
+        if one.id != made.id and (one.id in doomed or (one.id not in deleted and one.identity != made.identity))
+    )  # fmt: skip
     return State(made, left, intent)

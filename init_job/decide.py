@@ -1,8 +1,9 @@
 """What to do about what there is. Pure: every input is an argument, and what ends a run is raised.
 
 Whose a key is decides what may be done with it. A key is this job's own when its memory says that it made it, or when
-a saved token is that key's. Its own a job replaces and revokes. Any other key of the name is somebody else's: it is
-deleted only when the user asks for it (`replace`, while no own key is known; `revoke --all`).
+a saved token that works is that key's; where there is none of these, when one that works no more is. Its own a job
+replaces and revokes. Any other key of the name is somebody else's: it is deleted only when the user asks for it
+(`replace`, while no own key is known; `revoke --all`).
 """
 
 from collections.abc import Iterable
@@ -51,13 +52,17 @@ class There:
     @property
     def own(self) -> tuple[str, ...]:
         """Ids of those among the keys that are this job's own."""
-        ours = self.made | {token.key_id for token in self.saved} | set(self.doomed)
+        known = self.made | {token.key_id for token in self.saved if token.works} | set(self.doomed)
+        # A token that works no more says whose its key was only where nothing says it better: it may be anything.
+        ours = known if known & set(self.ids) else {token.key_id for token in self.saved}
         return tuple(key_id for key_id in self.ids if key_id in ours)
 
 
 @dataclass(frozen=True)
 class UpToDate:
     token: Saved
+    delete: tuple[str, ...] = ()
+    """Those whose deletion was left undone."""
     others: tuple[str, ...] = ()
     """Further keys of the name, which stay."""
 
@@ -80,9 +85,9 @@ def decide(asked: KeySettings, there: There, renew: bool = False) -> UpToDate | 
     | none               | works, made here under other settings| Create                                        |
     | none               | none or dead                         | Create                                        |
     | one or several     | works, of one of them                | UpToDate; to be renewed: Create, delete own   |
-    | one or several     | dead, of one of them                 | Create, delete own                            |
+    | one or several     | dead, of one that is ours            | Create, delete own                            |
     | one or several     | works, of one that is not as asked   | as lost, but no other than own are deleted    |
-    | one or several, own| none, or of another key              | lost; replace deletes own                     |
+    | one or several, own| none, or of no key that is ours      | lost; replace deletes own                     |
     | one or several     | none, or dead                        | lost; replace deletes all of them             |
     """
     strangers = [token for token in there.saved if token.works and token.key_id not in there.ids]
@@ -95,12 +100,15 @@ def decide(asked: KeySettings, there: There, renew: bool = False) -> UpToDate | 
 
     fitting = {key.id for key in there.keys if key.read_only == asked.read_only}
     working = [token for token in there.saved if token.works and token not in strangers]
-    current = next((token for token in working if token.key_id in fitting), None)
-    if current and not renew:
-        return UpToDate(current, tuple(one for one in there.ids if one not in {current.key_id, *there.doomed}))
+    # One that is to be deleted may have come back, from a backup or with earlier settings.
+    usable = sorted((token for token in working if token.key_id in fitting), key=lambda one: one.key_id in there.doomed)
+    if usable and not renew:
+        current = usable[0].key_id
+        doomed = tuple(one for one in there.doomed if one != current)
+        return UpToDate(usable[0], doomed, tuple(one for one in there.ids if one not in (current, *doomed)))
     if working and renew:
         return _create("it is to be replaced", there.ids, there.own)
-    dead = [token for token in there.saved if not token.works and token.key_id in there.ids]
+    dead = [token for token in there.saved if not token.works and token.key_id in there.own]
     if dead and not working:
         return _create(f"its token no longer works: {dead[0].reason}", there.ids, there.own)
 

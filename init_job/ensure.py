@@ -38,7 +38,7 @@ def _run(job: Job, is_due: Callable[[MadeKey | None], bool]) -> str:
     tell_of_more(job, decision.others)
     if isinstance(decision, Create):
         return _create(job, scope, decision, there.ids)
-    return _keep(job, scope, decision, there.doomed)
+    return _keep(job, scope, decision)
 
 
 def _create(job: Job, scope: ResolvedScope, decision: Create, known: tuple[str, ...]) -> str:
@@ -58,13 +58,13 @@ def _create(job: Job, scope: ResolvedScope, decision: Create, known: tuple[str, 
     return f"created key {new.name!r} (id {new.id}){_to(job, [str(output) for output in job.outputs])}"
 
 
-def _keep(job: Job, scope: ResolvedScope, decision: UpToDate, doomed: tuple[str, ...]) -> str:
+def _keep(job: Job, scope: ResolvedScope, decision: UpToDate) -> str:
     made = job.made_key(decision.token.key_id, scope)
     before = job.memory.state
-    written = job.write_outputs(decision.token.token, made, remembering(before, made, before.intent))
-    for key_id in doomed:
+    written = job.write_outputs(decision.token.token, made, remembering(before, made, before.intent, decision.delete))
+    for key_id in decision.delete:
         job.run.delete_key(key_id)
-    job.memory.save_if_possible(remembering(before, made))
+    job.memory.save_if_possible(remembering(before, made, None, decision.delete))
     return _up_to_date(job, made, written)
 
 

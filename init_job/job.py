@@ -87,15 +87,14 @@ class Job:
         ConfigurationError when another key of the run is the same one."""
         if self.memory.state.intent:
             return False  # whatever a run has left is to be looked at
-        scope = ResolvedScope(made.scope.partition(":")[0], made.scope_id)
-        self.run.claim(made.name, scope, self)
+        self.run.claim(made.name, where(made), self)
         asked = self.run.settings
         if not asked.health_url and asked.api in ("auto", made.api):
             try:
-                return self.run.asked_once(made.api).check_token(saved.token, made.id, scope).works
+                return self.run.asked_once(made.api).check_token(saved.token, made.id, where(made)).works
             except Unavailable:
                 pass
-        return self.check(saved, scope).works
+        return self.check(saved, where(made)).works
 
     def check(self, saved: SavedToken, scope: ResolvedScope | None = None) -> TokenStatus:
         """`scope` is where the key is, as far as that is known."""
@@ -149,6 +148,10 @@ def _secrets(run: Run, asked: KeySettings) -> list[Output]:
     return [
         Output(form, Secret(run.cluster, Named(*asked.kubernetes_secret.split("/")), form.names), called=asked.called)
     ]
+
+
+def where(made: MadeKey) -> ResolvedScope:
+    return ResolvedScope(made.scope.partition(":")[0], made.scope_id)
 
 
 def now() -> str:

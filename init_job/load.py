@@ -73,6 +73,7 @@ def settings(
     given.problems += [
         f"{name} is not UTF-8" for name in environ if name.lower() in _PROXIES and not texts.is_utf8(environ[name])
     ]
+    every = keys
     if not given.problems:
         keys = _selected(keys, only, stand_ins, given)
     if given.problems:
@@ -84,7 +85,8 @@ def settings(
     _warn(given, chosen, keys)
     of_the_run = {field.name: chosen[field.name] for field in fields(Settings) if field.name in chosen}
     of_the_keys = tuple(KeySettings(**key, called=called) for key in keys.values())
-    return Settings(**of_the_run, keys=of_the_keys, account=pods_account)
+    left_out = tuple((key["name"], key["scope"]) for which, key in every.items() if which not in keys)
+    return Settings(**of_the_run, keys=of_the_keys, left_out=left_out, account=pods_account)
 
 
 Keys = Mapping[str, Mapping[str, Any]]

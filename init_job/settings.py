@@ -70,6 +70,8 @@ class Settings:
     keys_file: str
     """Empty: there is one key, and the variables say which."""
     keys: tuple[KeySettings, ...]
+    left_out: tuple[tuple[str, Scope], ...] = ()
+    """Names and scopes of the keys in that file that are not the run's."""
     account: Account | None = None
     """The pod's, where a key is asked for in a Secret."""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from init_job import log
 from init_job.decide import Saved, There, listed
 from init_job.errors import AccountError, Unavailable
-from init_job.job import Job, SavedToken
+from init_job.job import Job, SavedToken, where
 from init_job.servers.interface import KEY_DELETED, Key, ResolvedScope, TokenStatus
 from init_job.state import Intent, MadeKey
 
@@ -37,16 +37,21 @@ def survey(job: Job, tokens: list[SavedToken]) -> tuple[ResolvedScope, There]:
         # Done with it: a key of the name that somebody makes from now on is none of ours.
         left = replace(intent, known=tuple(sorted(ids)), doomed=doomed) if doomed else None
         memory.save_if_possible(replace(memory.state, intent=left))
-    # What another key of this run is asked for by is that one's, whatever is remembered here of earlier settings.
-    url = job.run.settings.url
-    others = {(url, key.name, str(key.scope)) for key in job.run.settings.keys} - {job.identity}
-    there = There(
-        tuple(key for key in keys if key.id not in unread),
-        saved,
-        frozenset(made.id for made in memory.state.made if made.identity not in others),
-        doomed,
-    )
+    made = {one.id for one in memory.state.made if not _is_anothers(one, job)}
+    if intent:
+        made |= ids & {token.key_id for token in saved} - {*intent.known}
+    there = There(tuple(key for key in keys if key.id not in unread), saved, frozenset(made), doomed)
     return scope, there
+
+
+def _is_anothers(made: MadeKey, job: Job) -> bool:
+    """Whether another key of KEYS_FILE is asked for by what this one was: then it is that one's, whatever is remembered
+    here of earlier settings."""
+    asked, settings = job.asked, job.run.settings
+    others = {(key.name, key.scope) for key in settings.keys} | {*settings.left_out}
+    # As it was written then, or by its id.
+    scopes = {made.scope, str(where(made))}
+    return any(name == made.name and str(scope) in scopes for name, scope in others - {(asked.name, asked.scope)})
 
 
 def leftovers(
@@ -77,9 +82,11 @@ def _look(job: Job, tokens: list[SavedToken], scope: ResolvedScope) -> tuple[lis
 
 
 def _look_at(job: Job, token: SavedToken, scope: ResolvedScope, ids: set[str]) -> Saved:
+    made_here = next((made for made in job.memory.state.made if made.id == token.key_id), None)
+    if made_here and token.key_id not in ids:
+        scope = where(made_here)
     status = job.check(token, scope)
     key = None
-    made_here = any(made.id == token.key_id for made in job.memory.state.made)
     if (
         token.key_id not in ids
         and not made_here

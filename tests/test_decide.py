@@ -128,7 +128,7 @@ def test_a_key_that_is_renamed_back_is_this_jobs_own_and_the_newer_one_stays() -
 
 
 def test_several_keys_and_the_token_of_one_works_means_up_to_date_and_the_others_are_named() -> None:
-    assert decided(keys("a", "b", "c"), works("b")) == UpToDate(works("b"), ("a", "c"))
+    assert decided(keys("a", "b", "c"), works("b")) == UpToDate(works("b"), others=("a", "c"))
 
 
 @pytest.mark.parametrize("saved", [[], [dead("x")]])

@@ -244,6 +244,23 @@ def test_revoke_deletes_the_key_and_the_token_everywhere(chirpstack: Simulator, 
     assert again.code == 0, again.err
 
 
+@pytest.mark.parametrize("version", ["3.10.0", "3.11.0", "3.17.9"])
+def test_a_token_of_another_application_that_this_job_made_works_on_every_server(version: str, tmp_path: Path) -> None:
+    """Before v3.12 one call tells that only with the application's id (contract §3.8)."""
+    with Simulator("v3", version) as server:
+        group = server.groups()["chirpstack"]
+        scopes = [f"application:{server.add_application(group, name)}" for name in ("one", "two")]
+        site = Site(tmp_path, server.url)
+        for scope in scopes:
+            assert site.run(API_KEY_SCOPE=scope, CHIRPSTACK_PASSWORD="admin").code == 0
+        token = site.token_file.read_text()
+        revoked = site.run("revoke", API_KEY_SCOPE=scopes[0], CHIRPSTACK_PASSWORD="admin")
+        assert revoked.code == 0, revoked.err
+        assert site.token_file.read_text() == token
+        assert server.keys(scope=scopes[0]) == []
+        assert len(server.keys(scope=scopes[1])) == 1
+
+
 def test_revoke_leaves_somebody_elses_token_alone(chirpstack: Simulator, site: Site) -> None:
     key_id, token = chirpstack.add_key("grafana")
     chirpstack.add_key(NAME)

@@ -381,12 +381,19 @@ def test_a_pipe_that_nobody_writes_to_is_no_trap(v4_site: Site) -> None:
     assert process.returncode == 143, err
 
 
-def test_the_token_of_a_key_that_is_asked_for_elsewhere_is_not_overwritten(site: Site) -> None:
-    site.keys = {"alpha": {"token_file": "x"}}
+@pytest.mark.parametrize("only", [(), ("--key", "new")])
+@pytest.mark.parametrize("before", ["as now", "by its name", "by its id"])
+def test_the_token_of_a_key_that_is_asked_for_elsewhere_is_not_overwritten(
+    before: str, only: tuple[str, ...], site: Site
+) -> None:
+    """Whether or not that key is the run's, and where its scope or the address is written in another way."""
+    by_id = f"{site.scope.partition(':')[0]}:{site.id}"
+    then, now = {"as now": ("admin", "admin"), "by its name": (site.scope, by_id), "by its id": (by_id, by_id)}[before]
+    site.keys = {"alpha": {"token_file": "x", "scope": then}}
     assert site.run().code == 0
     token = (site.folder / "x").read_text()
-    site.keys = {"new": {"token_file": "x"}, "alpha": {"token_file": "y"}}
-    run = site.run()
+    site.keys = {"new": {"token_file": "x"}, "alpha": {"token_file": "y", "scope": now}}
+    run = site.run(*only, CHIRPSTACK_URL=site.server.url.replace("127.0.0.1", "localhost"))
     assert run.code == 5, run.err
     assert (site.folder / "x").read_text() == token
     assert [len(site.server.keys(name)) for name in ("new", "alpha")] == [0, 1]

@@ -475,9 +475,7 @@ def test_a_standard_output_that_takes_nothing_is_found_before_a_key_is_made(
 
 
 @pytest.mark.parametrize("variable", ["TOKEN_FILE", "ENV_FILE", "JSON_FILE"])
-def test_a_standard_output_that_goes_into_another_output_is_told(
-    variable: str, worlds: Worlds, tmp_path: Path
-) -> None:
+def test_a_standard_output_that_goes_into_another_output_is_told(variable: str, worlds: Worlds, tmp_path: Path) -> None:
     with worlds("v4") as world:
         world.settle()
         mine, other = ("JSON_FILE", "TOKEN_FILE") if variable == "TOKEN_FILE" else ("TOKEN_FILE", variable)

@@ -108,6 +108,110 @@ def test_the_old_key_of_a_rotation_that_was_cut_short_goes_whatever_happened_sin
 
 
 @pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("where", ["every output", "one output"])
+def test_a_token_that_came_back_while_its_key_was_to_be_deleted_still_works_or_gives_way(
+    where: str, api: Api, worlds: Worlds
+) -> None:
+    """A rotation was cut short before its last step, and somebody restored the files, or one of them."""
+    with worlds(api) as world:
+        settled(world)
+        before = [path.read_bytes() for path in (world.token_file, world.json_file, world.env_file)]
+        world.proxy.plan(lambda exchange: Exchange.hang_up if exchange.is_delete else None)
+        assert world.run(None, ("rotate",), WAIT_TIMEOUT="0").code == 3
+        world.proxy.plan(None)
+        for path, content in zip((world.token_file, world.json_file, world.env_file), before, strict=True):
+            if where == "every output" or path == world.token_file:
+                path.write_bytes(content)
+        for _ in range(2):
+            result = world.run()
+            require(result.code == 0, "wrong exit code", result.log)
+            require(all(map(world.server.token_works, world.tokens())), "exit 0 without a working token", result.log)
+        record("keys of others", f"a rotation was cut short, the old token is back in {where}", "exit 0, it works")
+
+
+def test_a_run_between_two_outputs_that_was_killed_and_settings_that_came_back(worlds: Worlds) -> None:
+    """The new key is read-only and no longer asked for, the old one is to be deleted and asked for again."""
+    with worlds("v4") as world:
+        settled(world)
+        old = world.json_file.read_bytes()
+        world.proxy.plan(lambda exchange: Exchange.hang_up if exchange.is_delete else None)
+        world.run(API_KEY_READ_ONLY="true", ON_LOST_TOKEN="replace", WAIT_TIMEOUT="0")
+        world.proxy.plan(None)
+        world.json_file.write_bytes(old)
+        for _ in range(2):
+            result = world.run()
+            require(result.code == 0, "wrong exit code", result.log)
+            require(all(map(world.server.token_works, world.tokens())), "exit 0 without a working token", result.log)
+
+
+@pytest.mark.parametrize("command", ["ensure", "rotate", "revoke"])
+@pytest.mark.parametrize("api", APIS)
+def test_a_key_that_somebody_makes_after_a_lost_answer_was_made_good_stays(
+    api: Api, command: str, worlds: Worlds
+) -> None:
+    """The run has found what its first create made, and ended with 0: nothing is left to look for."""
+    with worlds(api) as world:
+        lost: list[int] = []
+
+        def unheard(exchange: Exchange) -> None:
+            exchange.forward()
+            exchange.hang_up()
+
+        def plan(exchange: Exchange) -> Fault | None:
+            if not exchange.is_create or lost:
+                return None
+            lost.append(exchange.number)
+            return unheard
+
+        world.proxy.plan(plan)
+        settled(world)
+        assert lost
+        rival = world.server.add_key(NAME)[0]
+        result = world.run(None, (command,))
+        judge(world, result.code, 0, {rival}, result.log, "made after a lost answer was made good")
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_the_old_key_of_a_rotation_that_was_cut_short_is_known_after_other_settings(api: Api, worlds: Worlds) -> None:
+    with worlds(api) as world:
+        old = settled(world)
+        world.proxy.plan(lambda exchange: Exchange.hang_up if exchange.is_delete else None)
+        assert world.run(None, ("rotate",), WAIT_TIMEOUT="0").code == 3
+        world.proxy.plan(None)
+        renamed = world.run(API_KEY_NAME="renamed")
+        assert renamed.code == 0, renamed.log
+        result = world.run(None, ("revoke",))
+        require(old not in world.ids(), "two keys", result.log)
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_key_that_was_deleted_is_not_said_to_exist(api: Api, worlds: Worlds) -> None:
+    with worlds(api) as world:
+        old = settled(world)
+        result = world.run(None, ("rotate",), CHIRPSTACK_URL=world.proxy.url.replace("127.0.0.1", "localhost"))
+        assert result.code == 0, result.log
+        assert old not in world.ids()
+        assert "still exists" not in result.err
+        assert old not in world.files()[".token.state"].decode()
+
+
+@pytest.mark.parametrize("command", ["ensure", "rotate", "revoke"])
+@pytest.mark.parametrize("api", APIS)
+def test_a_token_that_was_never_accepted_says_nothing_of_a_key_where_the_own_one_is_known(
+    api: Api, command: str, worlds: Worlds
+) -> None:
+    with worlds(api) as world:
+        settled(world)
+        other, token = world.server.add_key(NAME)
+        damaged = token[:-4] + ("aaaa" if token[-4:] != "aaaa" else "bbbb")
+        for path in (world.json_file, world.env_file):
+            path.unlink()
+        world.token_file.write_text(damaged)
+        result = world.run(None, (command,), ENV_FILE="", JSON_FILE="")
+        judge(world, result.code, 0 if command == "revoke" else 5, {other}, result.log, "a damaged token of theirs")
+
+
+@pytest.mark.parametrize("api", APIS)
 def test_a_key_that_somebody_makes_after_a_kill_while_nothing_was_made_stays(api: Api, worlds: Worlds) -> None:
     """The server has said that it did nothing, and the job waits to ask again."""
     with worlds(api) as world:
