@@ -28,6 +28,7 @@ _LOG = ("LOG_FORMAT", "LOG_LEVEL")
 _NAMES = {name for variable in VARIABLES for name in (variable.name, variable.from_file) if name}
 _INPUTS = tuple(one.from_file or one.name for one in VARIABLES if one.from_file or one.field not in OUTPUTS)
 """What names a file with settings in it."""
+_SECRETS = {variable.name for variable in VARIABLES if variable.secret}
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")  # for `servers` to read, in either case
 
 
@@ -172,10 +173,11 @@ def _warn(given: Given, chosen: Mapping[str, Any], keys: Keys) -> None:
     if given.tidied:
         log.warning("tidied", f"taken off what cannot be meant: {', '.join(given.tidied)}")
     for name in sorted(given.unset.keys() & _NAMES):
+        # What follows a `$` that was meant as one is the rest of the password.
+        unset = "a variable in it" if name in _SECRETS else ", ".join(given.unset[name])
         log.warning(
             "unset-variable",
-            f"nothing stands in {name} for {', '.join(given.unset[name])}, which is not set; in single quotes a $ is "
-            "one",
+            f"nothing stands in {name} for {unset}, which is not set; in single quotes a $ is one",
             variable=name,
         )
     if texts.is_placeholder(chosen["password"]):

@@ -438,14 +438,16 @@ def test_bytes_of_another_encoding_in_the_dotenv_file_are_an_error_in_our_variab
 
 def test_the_line_that_compose_would_not_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "job.env").write_text("A=1\nCHIRPSTACK_PASSWORD='open\n")
-    with pytest.raises(ConfigurationError, match=r"job\.env, line 2: the quotes of CHIRPSTACK_PASSWORD"):
+    with pytest.raises(ConfigurationError, match=r"job\.env, line 2: the quotes are not closed"):
         load(LEAST, env_file=str(tmp_path / "job.env"))
 
 
 def test_a_variable_that_was_expanded_to_nothing_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "job.env").write_text("CHIRPSTACK_PASSWORD=pa${word}x\nOTHER=$nothing\n")
+    (tmp_path / "job.env").write_text("CHIRPSTACK_PASSWORD=pa${word}x\nCHIRPSTACK_EMAIL=a${user}\nOTHER=$nothing\n")
     assert load(LEAST, env_file=str(tmp_path / "job.env")).password == "pax"
-    assert "nothing stands in CHIRPSTACK_PASSWORD for word" in caplog.text
+    assert "nothing stands in CHIRPSTACK_EMAIL for user, which is not set" in caplog.text
+    assert "nothing stands in CHIRPSTACK_PASSWORD for a variable in it, which is not set" in caplog.text
+    assert "word" not in caplog.text
     assert "OTHER" not in caplog.text
 
 

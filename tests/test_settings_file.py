@@ -1,5 +1,8 @@
 """What a `.env` means, in our reader and in Docker Compose."""
 
+import time
+import tracemalloc
+
 import pytest
 
 from init_job.settings_file import read
@@ -115,6 +118,8 @@ COMPOSE: list[tuple[str, str | None]] = [
     ("1X=2\nVALUE=y", "y"),
     ("VALUE=a\x0bb", "a\x0bb"),
     ("A=1\nexport\nVALUE=x", "x"),
+    ("A\n\nVALUE=x", "x"),
+    ("A\n  # c\nVALUE=x", "x"),
     ("VALUE=$a$b", ""),
     ("VALUE=$$$OUTER", "$outer value"),
     ("VALUE=${OUTER:-x}-${unset}-y", "outer value--y"),
@@ -143,21 +148,42 @@ def test_a_file_is_read_as_compose_reads_it(text: str, value: str | None) -> Non
         assert (found.text if found else "") == value
 
 
-def test_the_line_of_an_error_is_told_and_nothing_that_stands_in_it() -> None:
-    for text in ("A=1\n\nB='open secret\n", "A=1\n\nopen secret\n", "A=1\n\nB=${open secret}\n"):
-        with pytest.raises(ValueError, match=r"^line 3\b") as error:
-            read(text, {})
-        assert "secret" not in str(error.value)
+@pytest.mark.parametrize(
+    "line",
+    ["B='open secret", "open secret", "B=${open secret}", "B=my${secret?}", "B=${unset:?secret}", "my-secret='x"],
+)
+def test_the_line_of_an_error_is_told_and_nothing_that_stands_in_it(line: str) -> None:
+    with pytest.raises(ValueError, match=r"^line 3: ") as error:
+        read(f"A=1\n\n{line}\n", {})
+    assert "secret" not in str(error.value)
 
 
 def test_what_would_take_a_machines_time_or_memory_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^line 2: B: \$\{ within \$\{ more than 20 times$"):
+    with pytest.raises(ValueError, match=r"^line 2: \$\{ within \$\{ more than 20 times$"):
         read("A=1\nB=" + "${A_:-" * 300 + "x" + "}" * 300, {})
     doubled = "A0=0123456789\n" + "".join(f"A{n}=$A{n - 1}$A{n - 1}\n" for n in range(1, 20))
-    with pytest.raises(ValueError, match=r"^line 16: A15: it becomes longer than 131072 characters$"):
+    with pytest.raises(ValueError, match=r"^line 16: it becomes longer than 131072 characters$"):
         read(doubled, {})
     assert read("A=" + "${B:-" * 20 + "x" + "}" * 20, {})["A"].text == "x"
     assert len(read("A=" + "x" * 200_000, {})["A"].text) == 200_000  # perhaps another service's: it does no harm
+    with pytest.raises(ValueError, match=r"^line 168: the values become longer than 16777216 characters$"):
+        read("A=" + "x" * 100_000 + "\n" + "".join(f"A{n}=$A\n" for n in range(1000)), {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A=1\n" * 60_000, "\n" * 200_000, "#\n" * 100_000, "A='" + "x" * 200_000 + "'", "A=" + "${B}" * 30_000],
+    ids=["lines", "blank lines", "comments", "a long value", "a value of variables"],
+)
+def test_a_long_file_costs_what_its_length_asks_for(text: str) -> None:
+    started = time.process_time()
+    read(text, {"B": ""})
+    assert time.process_time() - started < 3
+    tracemalloc.start()
+    read(text, {"B": ""})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 * len(text)
 
 
 def test_variables_that_are_set_nowhere_are_told() -> None:
