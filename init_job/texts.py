@@ -23,8 +23,8 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 
-_VALUE = re.compile(r"[\w-]{2,}[=:]|-----BEGIN ")
-"""NAME=value, a header, a PEM: a secret that stands where a path is due. (A single letter is a drive of Windows.)"""
+_PATH = re.compile(r"\.{0,2}/[^=]*|[\w./-]*\.(?:env(?:\.\w+)?|toml|pem|crt|cer|key|txt)")
+"""What nobody takes for a value. Anything else that is not there may be a secret where a path is due."""
 _FOR_A_TOKEN = re.compile(
     r"[\W_]*(change[-_ ]?(me|this)|replace[-_ ]?(me|this|with\b.*)|"
     r"(your|my|the|insert|enter|put|paste|add|some)[-_ ].*|(to|will)[-_ ]be[-_ ].*|set[-_ ].*|.*[-_ ]here|"
@@ -46,6 +46,7 @@ def read_file(path: str) -> str:
 def read_bytes(path: str) -> bytes:
     """Raises ValueError."""
     expect_path(path)
+    shown = path if _PATH.fullmatch(path) else "the file (what is named may be a value, not a path)"
     try:
         with open(path, "rb") as file:
             content = file.read(_MAX_FILE + 1)
@@ -55,9 +56,8 @@ def read_bytes(path: str) -> bytes:
             "file first)"
         ) from None
     except PermissionError:
-        raise ValueError(f"cannot read {path}: the job's user, {os.geteuid()}, may not") from None
+        raise ValueError(f"cannot read {shown}: the job's user, {os.geteuid()}, may not") from None
     except OSError as error:
-        shown = "the file (what is named looks like a value, not like a path)" if _VALUE.match(path) else path
         raise ValueError(f"cannot read {shown}: {error.strerror}") from None
     if len(content) > _MAX_FILE:
         raise ValueError(f"{path} has more than {_MAX_FILE >> 20} MiB")
@@ -93,7 +93,7 @@ def expect_path(text: str) -> None:
         os.fsencode(text)
     except UnicodeEncodeError:
         encoding = sys.getfilesystemencoding()
-        raise ValueError(f"{text} cannot be a path in this locale, which is {encoding}: set LC_ALL=C.UTF-8") from None
+        raise ValueError(f"it cannot be a path in this locale, which is {encoding}: set LC_ALL=C.UTF-8") from None
 
 
 def tidied(text: str) -> tuple[str, list[str]]:

@@ -1,5 +1,6 @@
 """What the text of a setting may be, and what it means. Every parser raises ValueError with the reason."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,22 +105,30 @@ def timeout(text: str) -> float:
     return seconds
 
 
+_USER_INFO = re.compile(r"@|^[^/]*(?://[^/?#]*)?%40")
+"""An `@` wherever it is: with a slash in the password the rest of it is a path for a parser. In a path it is `%40`."""
+
+
 def url(text: str) -> str:
-    if "@" in text:
-        # Wherever it is: with a slash in the password the rest of it is a path for a parser. Nothing of it is quoted.
+    if _USER_INFO.search(text):
+        # Nothing of it is quoted.
         raise ValueError(
             "user and password do not belong into it: use CHIRPSTACK_EMAIL and CHIRPSTACK_PASSWORD (any other @ is %40)"
         )
-    parts = urlsplit(text)  # raises ValueError for an address that cannot be
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:  # it quotes what stands behind the colon, which may be a password
+        raise ValueError("its host or its port cannot be one; an address is such as http://chirpstack:8080") from None
+    shown = "it" if "%40" in text else repr(text)
     if not (parts.hostname or "").isascii():
-        raise ValueError(f"{text!r} has a host that must be written in punycode (xn--…)")
+        raise ValueError(f"{shown} has a host that must be written in punycode (xn--…)")
     if not text.isascii() or any(c.isspace() or not c.isprintable() for c in text):
-        raise ValueError(f"{text!r} has characters that must be percent-encoded")
+        raise ValueError(f"{shown} has characters that must be percent-encoded")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{text!r} is not an address such as http://chirpstack:8080")
-    _ = parts.port  # raises ValueError when it is no number or out of range
+        raise ValueError(f"{shown} is not an address such as http://chirpstack:8080")
     if parts.netloc.endswith(":"):
-        raise ValueError(f"{text!r} has no port after the colon: was a variable expanded to nothing?")
+        raise ValueError(f"{shown} has no port after the colon: was a variable expanded to nothing?")
     return text
 
 
@@ -132,7 +141,7 @@ def server_url(text: str) -> str:
             raise ValueError(f"ends in {end}; use the server's root: {root}")
     if parts.query or parts.fragment:
         raise ValueError(
-            f"{text!r} has a query or a fragment; use the server's root: {parts.scheme}://{parts.netloc}{parts.path}"
+            f"it has a query or a fragment; use the server's root: {parts.scheme}://{parts.netloc}{parts.path}"
         )
     return parts.geturl()
 
@@ -204,6 +213,9 @@ def secret(text: str) -> str:
 
 def pem_file(path: str) -> str:
     """Whether there are certificates in it is for the TLS library to say; this is what it would not name."""
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        # The library opens it once more, and would wait for ever for what a FIFO has given already.
+        raise ValueError(f"{path} is no plain file, and it is read twice: save what it gives in one")
     content = texts.read_bytes(path)
     if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or content[1:2] == b"\0":
         raise ValueError(f"{path} begins with a byte order mark, or is UTF-16: save it as ASCII")

@@ -1,4 +1,5 @@
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def test_what_is_understood(variables: Mapping[str, str], field: str, value: obj
     [
         ({"CHIRPSTACK_URL": "chirpstack:8080"}, "CHIRPSTACK_URL"),
         ({"CHIRPSTACK_URL": "http://"}, "CHIRPSTACK_URL"),
-        ({"CHIRPSTACK_URL": "http://x:99999"}, "CHIRPSTACK_URL"),
+        ({"CHIRPSTACK_URL": "http://x:99999"}, "CHIRPSTACK_URL: its host or its port cannot be one"),
         ({"CHIRPSTACK_URL": "http://x?a=1"}, "query"),
         ({"CHIRPSTACK_URL": "http://b\u00fccher:8080"}, "a host that must be written in punycode"),
         ({"CHIRPSTACK_URL": "http://x/b\u00fccher"}, "percent-encoded"),
@@ -139,7 +140,8 @@ def test_what_is_understood(variables: Mapping[str, str], field: str, value: obj
         ({"FILE_MODE": "416"}, "in quotes"),
         ({"FILE_MODE": "432"}, "in quotes"),
         ({"CHIRPSTACK_CA_FILE": "/no/such/file"}, "/no/such/file"),
-        ({"CHIRPSTACK_CLIENT_KEY_FILE": "/dev/null"}, "CHIRPSTACK_CLIENT_CERT_FILE"),
+        ({"CHIRPSTACK_CLIENT_KEY_FILE": __file__}, "CHIRPSTACK_CLIENT_CERT_FILE"),
+        ({"CHIRPSTACK_CLIENT_KEY_FILE": "/dev/null"}, "CHIRPSTACK_CLIENT_KEY_FILE: /dev/null is no plain file"),
         ({"CHIRPSTACK_URL": "http://admin:hunter/22@x"}, "CHIRPSTACK_EMAIL"),
         ({"CHIRPSTACK_URL": "http://admin:hunter?22@x"}, "CHIRPSTACK_EMAIL"),
         ({"CHIRPSTACK_URL": "http://admin:hunter#22@x"}, "CHIRPSTACK_EMAIL"),
@@ -147,6 +149,16 @@ def test_what_is_understood(variables: Mapping[str, str], field: str, value: obj
         ({"CHIRPSTACK_URL": "http://admin:hunter 22@x"}, "CHIRPSTACK_EMAIL"),
         ({"CHIRPSTACK_URL": "admin:hunter22@x:8080"}, "CHIRPSTACK_EMAIL"),
         ({"HEALTH_URL": "http://admin:hunter/22@x"}, "HEALTH_URL"),
+        ({"CHIRPSTACK_URL": "http://admin:hunter22%40x:8080"}, "CHIRPSTACK_EMAIL"),
+        ({"CHIRPSTACK_URL": "http://admin:hunter22\u2100%40x"}, "CHIRPSTACK_EMAIL"),
+        ({"CHIRPSTACK_URL": "admin:hunter22%40x:8080"}, "CHIRPSTACK_EMAIL"),
+        ({"HEALTH_URL": "http://admin:hunter22%40x"}, "HEALTH_URL: user and password"),
+        ({"CHIRPSTACK_URL": "http://admin:hunter/22%40x"}, "CHIRPSTACK_URL: its host or its port"),
+        ({"CHIRPSTACK_URL": "http://admin:h\xfcnter/22%40x"}, "CHIRPSTACK_URL: its host or its port"),
+        ({"CHIRPSTACK_URL": "admin:hunter/22%40x"}, "it is not an address"),
+        ({"CHIRPSTACK_URL": "http://admin:hunter22"}, "CHIRPSTACK_URL: its host or its port"),
+        ({"CHIRPSTACK_URL": "http://[hunter22]:8080"}, "CHIRPSTACK_URL: its host or its port"),
+        ({"CHIRPSTACK_URL": "http://admin:22#hunter%40x"}, "it has a query or a fragment"),
         ({"CHIRPSTACK_URL": "http://:8080"}, "CHIRPSTACK_URL"),
         ({"CHIRPSTACK_URL": "http://chirpstack:"}, "expanded to nothing"),
         ({"CHIRPSTACK_URL": "http://${HOST}:8080"}, "${HOST}"),
@@ -219,12 +231,36 @@ def test_a_value_and_its_file_together_are_refused(tmp_path: Path) -> None:
         ("CHIRPSTACK_HEADERS_FILE", "X-Name:hunter22@x"),
         ("CHIRPSTACK_PASSWORD_FILE", "CHIRPSTACK_PASSWORD=hunter22@x"),
         ("CHIRPSTACK_CLIENT_KEY_FILE", "-----BEGIN PRIVATE KEY----- hunter22@x"),
+        ("CHIRPSTACK_CLIENT_KEY_FILE", "hunter22"),
+        ("CHIRPSTACK_HEADERS_FILE", "hunter22"),
+        ("CHIRPSTACK_PASSWORD_FILE", "hunter22"),
+        ("CHIRPSTACK_PASSWORD_FILE", "hunter.22"),
+        ("CHIRPSTACK_PASSWORD_FILE", "hunter/22+x=="),
+        ("CHIRPSTACK_PASSWORD_FILE", "/hunter22+x=="),
+        ("CHIRPSTACK_INITIAL_PASSWORD_FILE", "hunter22" * 100),
     ],
 )
 def test_a_value_where_a_path_is_due_is_not_quoted(name: str, value: str) -> None:
     message = problem(**{name: value})
-    assert f"{name}: cannot read the file (what is named looks like a value" in message
+    assert f"{name}: cannot read the file (what is named may be a value, not a path): " in message
     assert "hunter" not in message
+
+
+@pytest.mark.parametrize(
+    "path", ["/run/secrets/no such", "./missing", "../missing", "certs/missing.pem", "missing.env"]
+)
+def test_a_path_that_is_misspelt_is_quoted(path: str) -> None:
+    assert f"CHIRPSTACK_CA_FILE: cannot read {path}: No such file" in problem(CHIRPSTACK_CA_FILE=path)
+
+
+@pytest.mark.parametrize("name", ["CHIRPSTACK_CA_FILE", "CHIRPSTACK_CLIENT_CERT_FILE", "CHIRPSTACK_CLIENT_KEY_FILE"])
+def test_a_certificate_from_a_pipe_is_refused_since_it_is_read_twice(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert f"{name}: {tmp_path}/pipe is no plain file" in problem(**{name: str(tmp_path / "pipe")})
+
+
+def test_an_at_sign_in_a_path_may_be_encoded() -> None:
+    assert loaded(CHIRPSTACK_URL="http://x:8080/%40me").url == "http://x:8080/%40me"
 
 
 def test_an_empty_secret_file_is_refused(tmp_path: Path) -> None:
