@@ -3,10 +3,12 @@
 import socket
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
 
 from init_job import log, signals
@@ -85,8 +87,9 @@ class Http:
         more = self._headers if _origin(url) == _origin(self._root) else {}
         proxies = get_environ_proxies(url)
         proxy = select_proxy(url, proxies) or ""
-        named = proxy.rpartition("@")[2].rpartition("://")[2].rstrip("/")
-        log.hide_user_info(proxy)
+        address = proxy.replace("%40", "@")  # some encode the one behind the password as well
+        named = address.rpartition("@")[2].rpartition("://")[2].rstrip("/")
+        log.hide_user_info(address)
         if self._pace:
             left = self._answered + self._pace - time.monotonic()
             signals.sleep(left, for_trouble=self._pace > _LONG_PACE)
@@ -137,6 +140,21 @@ class _Unfollowing(requests.Session):
         pass
 
 
+class _Adapter(HTTPAdapter):
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """As curl sends them: in UTF-8, or the octets that are percent-encoded. requests knows Latin-1 only."""
+        user_info = urlsplit(proxy).netloc.rpartition("@")[0]
+        if ":" not in user_info:
+            return {}
+        login = f"Basic {b64encode(unquote_to_bytes(user_info)).decode()}"
+        log.hide_header(login)  # octets that are no text come back in no spelling of the address
+        return {"Proxy-Authorization": login}
+
+
+class _TlsAdapter(_Adapter, TlsAdapter):
+    pass
+
+
 class _Session:
     """What may block, in a thread of its own: keep-alive, no `.netrc`, no redirects, no certificates but those asked
     for."""
@@ -147,8 +165,9 @@ class _Session:
         # Otherwise requests would put a password from .netrc in the place of our bearer token.
         self._requests.trust_env = False
         self._requests.headers = {"User-Agent": "chirpstack-init-job", "Accept-Encoding": "identity"}
+        self._requests.mount("http://", _Adapter())
         if tls:
-            self._requests.mount("https://", TlsAdapter(tls))
+            self._requests.mount("https://", _TlsAdapter(tls))
         self._shares: dict[str, float] = {}
         """Seconds for a connect, by the address that is connected to."""
 

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 
 class ForwardProxy:
-    """Leads to `port` of this machine, whatever host is asked for. With `refusal` it answers everything so; a `tunnel`
-    may be one that is "closed" at once, or "deaf"."""
+    """Leads to `port` of this machine, whatever host is asked for. With `refusal` it answers everything so, and
+    perhaps `says_back` the login; a `tunnel` may be one that is "closed" at once, or "deaf"."""
 
-    def __init__(self, port: int, *, refusal: int = 0, tunnel: str = "open") -> None:
+    def __init__(self, port: int, *, refusal: int = 0, says_back: bool = False, tunnel: str = "open") -> None:
         self.tunnels: list[str] = []
         """What CONNECT asked for."""
         self.forwarded: list[str] = []
@@ -25,6 +25,7 @@ class ForwardProxy:
             proxy = self
             target = port
             refuses_with = refusal
+            tells_login = says_back
             tunnel_is = tunnel
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -49,6 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
     proxy: ForwardProxy
     target: int
     refuses_with: int
+    tells_login: bool
     tunnel_is: str
 
     def do_CONNECT(self) -> None:
@@ -97,7 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refused(self) -> bool:
         if self.refuses_with:
-            page = b"<html><head><title>Squid says no</title></head></html>"
+            to = f" to {self.headers['Proxy-Authorization']}" if self.tells_login else ""
+            page = f"<html><head><title>Squid says no{to}</title></head></html>".encode()
             self.send_response(self.refuses_with)
             self.send_header("Content-Type", "text/html")
             self.send_header("Content-Length", str(len(page)))

@@ -1,5 +1,6 @@
 """HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, and `.netrc`."""
 
+import base64
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -64,6 +65,39 @@ def test_a_proxys_login_is_given_to_the_proxy_only(
         expect_no_secrets(run, "proxy-password")
         assert proxy.logins == {"Basic YW5uYTpwcm94eS1wYXNzd29yZA=="}
         assert all("Proxy-Authorization" not in request.headers for request in server.requests)
+
+
+@pytest.mark.parametrize(
+    ("password", "sent"),
+    [
+        ("p\xe4ssword-99", "p\xe4ssword-99".encode()),
+        ("\u043f\u0430\u0440\u043e\u043b\u044c-99", "\u043f\u0430\u0440\u043e\u043b\u044c-99".encode()),
+        ("%D0%BF%D0%B0%D1%80%D0%BE%D0%BB%D1%8C-99", "\u043f\u0430\u0440\u043e\u043b\u044c-99".encode()),
+        ("password%E2%82%AC", "password\u20ac".encode()),
+        ("password%ff", b"password\xff"),
+        ("pass@word%40%3a%2f", b"pass@word@:/"),
+    ],
+)
+def test_a_proxys_password_is_sent_in_utf_8_or_in_the_octets_that_are_given(
+    secured: TlsSimulator, v4: Simulator, pki: Pki, tmp_path: Path, password: str, sent: bytes
+) -> None:
+    for server, variable in ((secured, "HTTPS_PROXY"), (v4, "HTTP_PROXY")):
+        with ForwardProxy(port(server.url)) as proxy:
+            login: dict[str, str | Path] = {variable: f"http://anna:{password}@{proxy.address}"}
+            run = Site(tmp_path, server.url).run("--dry-run", CHIRPSTACK_CA_FILE=pki.ca.file, **login)
+        assert run.code == 0, run.err
+        header = base64.b64encode(b"anna:" + sent).decode()
+        assert proxy.logins == {f"Basic {header}"}
+        expect_no_secrets(run, password, sent.decode("utf-8", "replace"), header)
+
+
+def test_a_login_that_the_proxy_says_back_is_masked(v4: Simulator, tmp_path: Path) -> None:
+    for password in ("p\xe4ssword-99", "password-%ff"):
+        with ForwardProxy(port(v4.url), refusal=502, says_back=True) as proxy:
+            run = Site(tmp_path, v4.url).try_once(HTTP_PROXY=f"http://anna:{password}@{proxy.address}")
+        assert "Squid says no to ***" in run.error
+        (login,) = proxy.logins
+        expect_no_secrets(run, str(login).removeprefix("Basic "))
 
 
 @pytest.mark.parametrize("no_proxy", ["localhost", "example.com, localhost", "*"])
@@ -133,6 +167,9 @@ def test_a_proxy_that_breaks_or_swallows_the_tunnel_is_named(
         ("http://anna:proxy-password@127.0.0.1:port", "the proxy"),
         ("http://anna:proxy-password@127.0.0.1:99999", "the proxy"),
         ("http://anna:proxy-password@[proxy", "the proxy"),
+        ("http://anna:proxy-password%40127.0.0.1:3128", "the proxy"),
+        ("anna:proxy-password%40127.0.0.1:3128", "the proxy"),
+        ("http://anna:\u20ac-proxy-password@[proxy", "the proxy"),
         ("http://", "the proxy"),
         ("socks5://127.0.0.1:1080", "the proxy"),
     ],
@@ -145,6 +182,7 @@ def test_a_wrong_proxy_address_is_told_without_its_password(
     assert told in run.error
     assert "HTTP_PROXY" in run.hint
     expect_no_secrets(run, "proxy-password")
+    assert "anna" not in run.err
 
 
 @pytest.mark.parametrize("variable", ["HOME", "NETRC"])
