@@ -2,14 +2,17 @@
 
 import codecs
 import errno
+import io
 import json
 import os
 import shutil
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
+import dotenv.parser
 import pytest
 
 from init_job.errors import OutputError
@@ -86,6 +89,24 @@ def test_a_file_that_readers_of_a_dotenv_file_would_not_read_is_not_written(
         with pytest.raises(OutputError, match=f"not ours to overwrite: line {line} is no NAME=value"):
             attempt(KEY)
     assert path.read_bytes() == content.encode()
+
+
+def test_a_dotenv_file_is_not_parsed_anew_for_each_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    parse = dotenv.parser.parse_stream
+
+    def counted(file: io.StringIO) -> Iterator[dotenv.parser.Binding]:
+        parsed.append(file.getvalue())
+        return parse(file)
+
+    monkeypatch.setattr(dotenv.parser, "parse_stream", counted)
+    content = b"ONLY_IN_THIS_TEST=1\n"
+    for _ in range(3):
+        assert ENV.token(content) == ""
+        rendered = ENV.render(content, KEY)
+        assert ENV.token(rendered) == TOKEN
+        assert ENV.render(rendered, KEY) == rendered
+    assert len(parsed) == 3  # once as it was, and twice as it is: what stands in it, and whether it is one
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from init_job.outputs.interface import Format, IssuedKey
@@ -52,7 +53,7 @@ class EnvFile(Format):
     def erase(self, content: bytes) -> bytes | None:
         """Without any binding of the token's name, each with its line. The scope's id is no secret, and stays true."""
         text = _decode(content)
-        for start, binding, _ in reversed(list(_bindings(text, self.part))):
+        for start, binding, _ in reversed(_bindings(text, self.part)):
             blank = len(binding) - len(binding.lstrip())
             text = text[: start + blank] + text[start + len(binding) :]
         return _encode(text)
@@ -88,13 +89,18 @@ def _with(text: str, name: str, value: str) -> str:
     return text[: start + before] + value + text[start + after :]
 
 
-def _bindings(text: str, name: str) -> Iterator[tuple[int, str, str | None]]:
-    """Where each binding of the variable starts, its text and its value."""
-    for position, binding in _parsed(text):
-        if binding.key == name:
-            yield position, binding.original.string, binding.value
+@lru_cache(maxsize=4)
+def _bindings(text: str, name: str) -> tuple[tuple[int, str, str | None], ...]:
+    """Where each binding of the variable starts, its text and its value. Kept for the content before and after, with
+    two variables: python-dotenv takes seconds for a MiB, and a run asks a dozen times."""
+    return tuple(
+        (position, binding.original.string, binding.value)
+        for position, binding in (_parsed(text) if name in text else ())
+        if binding.key == name
+    )
 
 
+@lru_cache(maxsize=2)
 def _need_dotenv(text: str) -> None:
     """Raises ValueError for a file in which readers of a `.env` would not find the token, or which a new line would
     break for readers of its own: one line opens quotes and does not close them, or is of JSON, YAML, TOML or the like.
