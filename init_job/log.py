@@ -31,6 +31,7 @@ _on_terminal = False
 _LONGEST = 8192  # characters; what is longer is nobody's secret, and to look for it would take seconds
 _LONG = 200  # characters
 _SHORTEST_PART = 8  # characters; what is shorter is the name of a kind (`Bearer`) or of a field (`kid`)
+_SHORTEST_VALUE = 4  # characters, behind such a name: a PIN has four; what is shorter is a flag or a version
 
 
 @contextmanager
@@ -66,12 +67,13 @@ def hide_header(value: str) -> None:
     kind, _, last = value.rpartition(" ")
     hide(value)
     hide(last)  # without its kind: `Bearer …`
-    for part in re.split("[\\s;,=&:\"']+", value):
-        if len(part) >= _SHORTEST_PART:
+    for mark, part in re.findall("([=:]?)[\\s\"']*([^\\s;,=&:\"']+)", value):
+        if len(part) >= (_SHORTEST_VALUE if mark else _SHORTEST_PART):
             hide(part)
     if kind.lower() == "basic":
-        with suppress(ValueError):  # no base64, no UTF-8
-            hide(base64.b64decode(f"{last}==").decode().partition(":")[2])
+        for encoding in ("utf-8", "latin-1"):  # RFC 7617 leaves it open
+            with suppress(ValueError):  # no base64, no UTF-8
+                hide(base64.b64decode(f"{last}==").decode(encoding).partition(":")[2])
 
 
 def masked(text: str) -> str:
@@ -113,26 +115,39 @@ def _in_any_spelling(secret: str) -> str:
 
 
 def _any_spelling(char: str) -> str:
-    octets = char.encode("utf-8", "surrogatepass")
+    if char.isascii():
+        return _spelling(char)
+    octets = (bytes([octet]) for octet in char.encode("utf-8", "surrogatepass"))
+    return f"(?:{_spelling(char)}|{''.join(map(_octet, octets))})"
+
+
+def _octet(octet: bytes) -> str:
+    """Of UTF-8. Where it was taken for a character of its own, that one may have been escaped afterwards, or not: a
+    literal of Python has `\\x9f` beside `Ã`."""
+    taken_for = sorted({octet.decode(encoding, "replace") for encoding in ("latin-1", "cp1252")})
+    return f"(?:{'|'.join(map(_spelling, taken_for))})"
+
+
+def _spelling(char: str) -> str:
     units = char.encode("utf-16-be", "surrogatepass").hex()
     number = f"{ord(char):x}"
     escapes = [
         r"\\+".join(f"u{units[i : i + 4]}" for i in range(0, len(units), 4)),
-        r"\\+".join(f"x{octet:02x}" for octet in octets),
         f"x{number:0>2}",
+        f"u{number:0>8}",
         rf"u\{{{number}\}}",
         *_ESCAPES.get(char, ""),
     ]
     spellings = [
         re.escape(char),
         rf"(?<=\\)(?i:{'|'.join(escapes)})",
-        "".join(f"%(?:25)*(?i:{octet:02x})" for octet in octets),
         f"(?i:&(?:amp;)?(?:#0{{0,6}}{ord(char)}|#x0{{0,6}}{number}|{_ENTITIES.get(char, '#')});)",
     ]
+    if ord(char) < 256:
+        # Of Latin-1. That of UTF-8 is `_octet`'s: two ways to read the same text are 2**40 for forty characters.
+        spellings.append(f"%(?:25)*(?i:{number:0>2})")
     if char == " ":
         spellings.append(r"\+")
-    if not char.isascii():
-        spellings.append(re.escape(octets.decode("latin-1")))
     return rf"\\{{0,8}}+(?:{'|'.join(spellings)})"
 
 
@@ -144,8 +159,10 @@ def _in_base64(secret: str) -> list[str]:
     """What stays of it at each of the three places in a group of bytes, as in `Basic` with a user's name before it, or
     in the body of v3's login."""
     found = []
-    for text in {secret, json.dumps(secret)[1:-1]}:
-        octets = text.encode("utf-8", "surrogatepass")
+    texts = {secret.encode("utf-8", "surrogatepass"), json.dumps(secret)[1:-1].encode()}
+    with suppress(UnicodeEncodeError):
+        texts.add(secret.encode("latin-1"))  # as libraries do for `Basic`, `requests` among them
+    for octets in texts:
         for before in range(3):
             encoded = base64.b64encode(bytes(before) + octets).decode()
             # Without the characters that also hold bits of a neighbour.

@@ -42,6 +42,40 @@ def test_a_secret_is_masked_in_whatever_encoding_it_comes_back(encode: Callable[
     assert re.fullmatch(r"you sent \[(b?['\"]|\\*\"|&quot;)*\*\*\*(['\"]|\\*\"|&quot;)*\], thank you", shown)
 
 
+@pytest.mark.parametrize("taken_for", ["latin-1", "cp1252"])
+@pytest.mark.parametrize(
+    "encode",
+    [
+        str,
+        repr,
+        ascii,
+        json.dumps,
+        html.escape,
+        lambda text: "".join(f"&#{ord(char)};" for char in text),
+    ],
+)
+def test_a_secret_whose_octets_were_taken_for_letters_is_masked_in_whatever_encoding_too(
+    encode: Callable[[str], str], taken_for: str
+) -> None:
+    secret = "Größe!“Ásam7”\U0001fae9"
+    log.hide(secret)
+    shown = log.masked(f"got {encode(secret.encode().decode(taken_for, 'replace'))} here")
+    assert re.fullmatch(r"got ['\"]?\*\*\*['\"]? here", shown)
+
+
+@pytest.mark.parametrize(
+    ("secret", "encode"),
+    [
+        ("Größe", lambda text: quote(text, encoding="latin-1")),
+        ("Größe\x9f\U000e0001", repr),
+        ("Größe\x9f\U0001fae9", ascii),
+    ],
+)
+def test_octets_of_latin_1_and_what_python_escapes_are_masked(secret: str, encode: Callable[[str], str]) -> None:
+    log.hide(secret)
+    assert log.masked(encode(secret)).strip("'") == log.MASK
+
+
 @pytest.mark.parametrize("user", ["", "a", "ad", "admin", "me@example.com"])
 def test_a_secret_is_masked_in_the_base64_of_basic_authentication(user: str) -> None:
     log.hide("open sesame?>")
@@ -49,6 +83,15 @@ def test_a_secret_is_masked_in_the_base64_of_basic_authentication(user: str) -> 
         encoded = encode(f"{user}:open sesame?>".encode()).decode()
         assert log.masked(encoded).count(log.MASK) == 1
         assert len(log.masked(encoded)) < len(user) * 4 / 3 + 12
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("user", ["", "a", "ad", "admin"])
+def test_basic_authentication_is_masked_in_both_encodings_that_are_in_use(user: str, encoding: str) -> None:
+    log.hide("größe?>Sesam")
+    encoded = base64.b64encode(f"{user}:größe?>Sesam".encode(encoding)).decode()
+    assert log.masked(encoded).count(log.MASK) == 1
+    assert len(log.masked(encoded)) < len(user) * 4 / 3 + 12
 
 
 def test_a_short_secret_is_masked_as_well() -> None:
@@ -92,6 +135,23 @@ def test_of_a_headers_value_no_part_is_shown_that_a_gate_quotes(value: str, quot
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "secret"),
+    [
+        ("CF=abc1234", "abc1234"),
+        ("v=2; CF = 'abc1'; kind=jwt", "abc1"),
+        ("job:abc1234", "abc1234"),
+        ('{"key": "abc1234"}', "abc1234"),
+        ("Basic " + base64.b64encode("bob:pässwörd9".encode()).decode(), "pässwörd9"),
+        ("Basic " + base64.b64encode("bob:pässwörd9".encode("latin-1")).decode(), "pässwörd9"),
+    ],
+)
+def test_of_a_headers_value_what_is_short_and_has_a_name_is_not_shown_either(value: str, secret: str) -> None:
+    log.hide_header(value)
+    assert log.masked(f"session {secret} has expired") == f"session {log.MASK} has expired"
+    assert log.masked("CF, key and job are missing: v 2, jwt") == "CF, key and job are missing: v 2, jwt"
+
+
 @pytest.mark.parametrize("value", ["Basic", "Basic :", "Basic é", "Basic /w==", "=", "Bearer"])
 def test_a_headers_value_may_be_anything(value: str) -> None:
     log.hide_header(value)
@@ -111,8 +171,11 @@ def test_what_is_long_and_strange_is_hidden_without_taking_seconds() -> None:
     assert time.process_time() - begun < 2
 
 
-@pytest.mark.parametrize("secret", ["\\" * 40 + "x", "\\é" * 20 + "x", "é" * 40 + "x", "%25" * 10 + "x", "  + %2B" * 9])
-@pytest.mark.parametrize("text", ["\\", "\ufffd", "\\\ufffd", "%25", "%2525", "+", "&amp;", "\\u00e9", "\\\\xc3"])
+@pytest.mark.parametrize("secret", ["\\" * 40 + "x", "\\é" * 20 + "x", "é" * 40 + "x", "%25" * 10 + "x", "  + %2B" * 9,
+                                    "Ã\x83" * 20 + "x", "ÃƒÃ" * 12 + "x", "Ã" * 40 + "x"])  # fmt: skip
+@pytest.mark.parametrize("text", ["\\", "\ufffd", "\\\ufffd", "%25", "%2525", "+", "&amp;", "\\u00e9", "\\\\xc3",
+                                  "Ã", "Ã\x83", "Ãƒ", "Ã\ufffd", "\\xc3\\x83", "%c3%83", "%c3%a9",
+                                  "Ã\x83\x83", "Ã©"])  # fmt: skip
 def test_hostile_text_is_masked_without_going_astray(secret: str, text: str) -> None:
     """A regular expression with choices would be at it for hours."""
     log.hide(secret)
