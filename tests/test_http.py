@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from init_job import signals
+from init_job import log, signals
 from init_job.errors import NotThere, Unavailable
 from init_job.servers import explain, http
 from init_job.servers.answer import Answer
@@ -389,6 +389,34 @@ def test_a_redirect_to_what_is_no_address_is_told_as_one(target: str) -> None:
     assert "redirects are not followed" in explain.hint_of(answer)
 
 
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        ("sesam7open://x/", "somewhere else"),
+        ("sesam7open:x/", "somewhere else"),
+        ("//Sesam/Open7", "http://***"),
+        ("https://Sesam/Open7.example.com/a", "https://***.example.com/a"),
+        ("/login/Sesam/Open7?a=b", "http://server:8080/login/***"),
+        ("/login?Sesam/Open7", "http://server:8080/login"),
+        ("https://me:word@sso.example.com/start?rd=x", "https://sso.example.com/start"),
+        ("ftp://sso.example.com/", "somewhere else"),
+        ("javascript:alert(1)", "somewhere else"),
+        ("", "somewhere else"),
+    ],
+)
+def test_a_secret_in_a_redirect_is_masked_before_it_is_taken_apart(location: str, told: str) -> None:
+    for secret in ("Sesam/Open7", "server:8080"):  # one's own address is none of the answer's words
+        log.hide(secret)
+    answer = Answer("http://server:8080/api", 302, {"location": location}, b"")
+    assert str(answer) == f"http://server:8080/api answered 302, a redirect to {told}"
+
+
+def test_a_confidential_answer_tells_of_a_redirect_only_the_host() -> None:
+    headers = {"location": "https://sso.example.com/start/what-it-was-sent?rd=x", "content-type": "text/html"}
+    answer = Answer("http://server/api", 302, headers, b"", confidential=True)
+    assert str(answer) == "http://server/api answered 302, a redirect to https://sso.example.com"
+
+
 # What may have been carried out
 
 
@@ -602,6 +630,33 @@ def test_a_request_says_who_asks_and_wants_nothing_compressed() -> None:
 def test_an_answer_is_described_in_a_line(answer: bytes, told: str) -> None:
     with Peer(answering(answer)) as peer:
         assert str(asked(peer)) == f"{peer.url}/ {told}"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "told"),
+    [
+        ("text/Sesam7Open", b"x", "text/***: x"),
+        ("Sesam7Open", b"", "***"),
+        ("text/html; charset=Sesam7Open", b"", "text/html"),
+        ("", b" " * 65_528 + b"Sesam7Open", "***"),
+        ("", b"\0" * 65_528 + b"Sesam7Open", "***"),
+        ("", "\xa0".encode() * 32_764 + b"Sesam7Open", "***"),
+        ("", "no Sesam7Open".encode("utf-16-le"), "no ***"),
+        ("", "no Sesam7Open".encode("utf-32-be"), "no ***"),
+        ("", "<title>no Sesam7Open</title>".encode("utf-16"), "\ufffd\ufffd<title>no ***</title>"),
+    ],
+)
+def test_of_a_secret_in_an_answer_nothing_is_told_whatever_is_done_with_it(
+    content_type: str, body: bytes, told: str
+) -> None:
+    log.hide("Sesam7Open")
+    assert str(Answer("http://s", 400, {"content-type": content_type}, body)) == f"http://s answered 400 ({told})"
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "text/Sesam7Open", "Sesam7"])
+def test_of_a_confidential_answer_not_even_its_type_is_told(content_type: str) -> None:
+    answer = Answer("http://s", 400, {"content-type": content_type}, b"x", confidential=True)
+    assert str(answer) == "http://s answered 400 (something)"
 
 
 @pytest.mark.parametrize(

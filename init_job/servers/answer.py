@@ -29,7 +29,7 @@ class Answer:
 
     @property
     def content_type(self) -> str:
-        return self.headers.get("content-type", "").split(";")[0].strip().lower()
+        return _media_type(self.headers.get("content-type", ""))
 
     @property
     def retry_after(self) -> float:
@@ -55,11 +55,7 @@ class Answer:
     @property
     def target(self) -> str:
         """Where a redirect leads to; empty when it does not say."""
-        try:
-            location = self.headers.get("location", "")
-            return urljoin(self.url, location) if location else ""
-        except ValueError:
-            return ""
+        return self._joined(self.headers.get("location", ""))
 
     @property
     def begin(self) -> bytes:
@@ -74,14 +70,30 @@ class Answer:
         return log.masked(text).strip()[:limit]
 
     def __str__(self) -> str:
-        """For a message: `answered 404 (text/html: Sign in)`."""
+        """For a message: `answered 404 (text/html: Sign in)`. All is masked before it is taken apart or lower-cased:
+        then a secret is no longer found."""
         if self.is_redirect:
-            parts = urlsplit(self.target)
-            where = f"{parts.scheme}://{log.masked(parts.netloc.rpartition('@')[2])}"
-            # Without its query: gates put what they were asked for into it.
-            where += self.quoted(parts.path)
-            return f"{self.url} answered {self.status}, a redirect to {where if self.target else 'somewhere else'}"
+            target = urlsplit(self._joined(log.masked(self.headers.get("location", ""))))
+            where = "somewhere else"
+            if target.scheme in ("http", "https"):
+                # Without its query: gates put what they were asked for into it.
+                path = "" if self.confidential else target.path[:_LONGEST_QUOTE]
+                where = f"{target.scheme}://{target.netloc.rpartition('@')[2]}{path}"
+            return f"{self.url} answered {self.status}, a redirect to {where}"
         title = _TITLE.search(self.begin)
-        text = self.quoted((title[1] if title else self.begin).decode("utf-8", "replace"), 80)
-        what = ": ".join(part for part in (log.masked(self.content_type)[:80], text) if part)
+        text = (title[1] if title else self.body).decode("utf-8", "replace")
+        # Were the white space left, a secret that is cut might come next; without the NULs of UTF-16 it is found.
+        text = self.quoted(text.replace("\0", "").strip()[:_LOOKED_AT], 80)
+        kind = _media_type(self.quoted(self.headers.get("content-type", ""), 80))
+        what = ": ".join(part for part in (kind, text) if part)
         return f"{self.url} answered {self.status} ({what or ('empty' if not self.body else 'something')})"
+
+    def _joined(self, location: str) -> str:
+        try:
+            return urljoin(self.url, location) if location else ""
+        except ValueError:
+            return ""
+
+
+def _media_type(header: str) -> str:
+    return header.partition(";")[0].strip().lower()
