@@ -990,6 +990,26 @@ def test_a_password_that_comes_back_is_in_no_line(
     assert [leak for leak in leaks if leak in run.err] == []
 
 
+def test_a_password_in_the_name_or_the_type_of_what_a_server_answers_is_in_no_line(
+    chirpstack: Simulator, site: Site
+) -> None:
+    key, token = chirpstack.add_key(f"x {PASSWORD} y")
+    site.token_file.write_text(token)
+    run = site.run()
+    assert run.code == 5
+    assert f"it is key 'x *** y' in scope admin (id {key}), not '{NAME}'" in run.error
+    assert PASSWORD not in run.err
+
+    site.token_file.unlink()
+    chirpstack.before = lambda request: (
+        Response(400, [("Content-Type", f"text/{PASSWORD}")], b"x") if PASSWORD.encode() in request.body else None
+    )
+    run = site.run(WAIT_TIMEOUT="0")
+    assert run.code == 3
+    assert "answered 400 (something)" in run.error
+    assert PASSWORD not in run.err
+
+
 def test_ones_own_names_are_not_masked_because_they_contain_the_password(tmp_path: Path) -> None:
     given = {"CHIRPSTACK_URL": "http://chirpstack.invalid:8080", "CHIRPSTACK_PASSWORD": "chirpstack", "TOKEN_FILE": "t"}
     done = subprocess.run(

@@ -1,6 +1,7 @@
 """What both generations of ChirpStack have in common: gRPC statuses, sessions, lists, and what counts as dead."""
 
 import functools
+import re
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +27,7 @@ from init_job.wait import Patience
 PAGE = 5000
 """Entries asked for at once: few round trips, and with the longest names still half of the 4 MiB that v3's gateway
 accepts in one message."""
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ANOTHER_SENDER = "a proxy on the way adds an Authorization header of its own: it must not for ChirpStack"
 
 T = TypeVar("T")
@@ -243,6 +245,16 @@ class Generation(Server):
         )
 
 
+def an_id(text: str) -> str:
+    """A UUID. Ids are told as they are, and what is none may be a secret that comes back. Raises Unavailable."""
+    if not _UUID.fullmatch(text):
+        raise Unavailable(
+            "the server's answer has no UUID in the place of an id",
+            "is something between the job and the server that changes its answers?",
+        )
+    return text
+
+
 def keys_of_name(keys: Iterable[Key], name: str) -> list[Key]:
     """Keeps only the keys of that name, so that memory stays flat.
 
@@ -250,14 +262,15 @@ def keys_of_name(keys: Iterable[Key], name: str) -> list[Key]:
     comes twice and another never.
     """
     found = sorted((key for key in keys if key.name == name), key=lambda key: key.id)
-    if len({key.id for key in found}) < len(found):
+    if len({an_id(key.id) for key in found}) < len(found):
         raise Unavailable("the server's list of API keys changed while it was read")
     return found
 
 
 def only_match(what: str, ref: str, groups: Iterable[Group]) -> str:
     """The single id of that exact name. Raises ServerRefusal."""
-    ids = [group.id for group in groups if group.name == ref]
+    # Those of v3 are numbers.
+    ids = [group.id if group.id.isdecimal() else an_id(group.id) for group in groups if group.name == ref]
     if not ids:
         raise ServerRefusal(
             f"the server has no {what} {ref!r} that this account can see",

@@ -9,7 +9,7 @@ from init_job.errors import AccountError, NotThere, ServerRefusal, Unavailable
 from init_job.servers import explain
 from init_job.servers.answer import Answer
 from init_job.servers.explain import BrokenOff
-from init_job.servers.generation import Code, Generation, Group, L, Refused, keys_of_name, only_match, patiently
+from init_job.servers.generation import Code, Generation, Group, L, Refused, an_id, keys_of_name, only_match, patiently
 from init_job.servers.interface import KEY_DELETED, SIGNED_OTHERWISE, Key, NewKey, NotThisApi, ResolvedScope
 from init_job.values import Scope, unsupported
 
@@ -55,7 +55,7 @@ class V3(Generation):
     @patiently
     def set_password(self, password: str) -> None:
         user = self._call("GET", "/api/internal/profile").get("user")
-        path = f"/api/users/{_string(user if isinstance(user, dict) else {}, 'id')}/password"
+        path = f"/api/users/{_number(user if isinstance(user, dict) else {}, 'id')}/password"
         try:
             _expect_nothing(self._call("PUT", path, {"password": password}, confidential=True))
         except Refused as refused:
@@ -110,7 +110,7 @@ class V3(Generation):
             answer = self._as_account(lambda session: self._send("POST", _KEYS, body, session))
         except Refused as refused:
             raise self._refusal(refused) from None
-        return NewKey(_string(answer, "id"), _string(answer, "jwtToken"))
+        return NewKey(an_id(_string(answer, "id")), _string(answer, "jwtToken"))
 
     @patiently
     def delete_key(self, key_id: str) -> None:
@@ -210,7 +210,7 @@ def _key(entry: dict[str, Any]) -> Key:
     scope = ResolvedScope("admin")
     for kind in ("organization", "application"):
         if entry.get(f"{kind}ID", "0") != "0":
-            scope = ResolvedScope(kind, _string(entry, f"{kind}ID"))
+            scope = ResolvedScope(kind, _number(entry, f"{kind}ID"))
     return Key(_string(entry, "id"), _string(entry, "name"), scope)
 
 
@@ -223,4 +223,12 @@ def _string(entry: dict[str, Any], name: str) -> str:
     value = entry.get(name)
     if not isinstance(value, str):
         raise Unavailable(f"the server's answer has no text in {name!r}")
+    return value
+
+
+def _number(entry: dict[str, Any], name: str) -> str:
+    """Such an id is told as it is, and is a part of addresses."""
+    value = _string(entry, name)
+    if not (value.isascii() and value.isdecimal()):
+        raise Unavailable(f"the server's answer has no number in {name!r}")
     return value

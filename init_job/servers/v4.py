@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+from init_job import log
 from init_job.errors import ServerRefusal, Unavailable
 from init_job.servers import grpc_web
-from init_job.servers.generation import Code, Generation, Group, Refused, keys_of_name, only_match, patiently
+from init_job.servers.generation import Code, Generation, Group, Refused, an_id, keys_of_name, only_match, patiently
 from init_job.servers.interface import KEY_DELETED, SIGNED_OTHERWISE, Key, NewKey, ResolvedScope
 from init_job.values import Scope, unsupported
 
@@ -114,7 +115,7 @@ class V4(Generation):
     @patiently
     def find_key(self, key_id: str) -> Key | None:
         # There is no list of all keys (contract §3.5).
-        tenants = (ResolvedScope("tenant", tenant.id) for tenant in self._all(self._tenants_at))
+        tenants = (ResolvedScope("tenant", an_id(tenant.id)) for tenant in self._all(self._tenants_at))
         for scope in (ResolvedScope("admin"), *tenants):
             for key in self._keys(scope):
                 if key.id == key_id:
@@ -124,7 +125,8 @@ class V4(Generation):
     def create_key(self, scope: ResolvedScope, name: str, read_only: bool) -> NewKey:
         if read_only and (self._before_4_8 or _version(self.version) < _READ_ONLY_SINCE):
             raise ServerRefusal(
-                f"ChirpStack {self.version or 'before v4.8'} has no read-only keys: it would make a full one",
+                f"ChirpStack {log.masked(self.version) or 'before v4.8'} has no read-only keys: "
+                "it would make a full one",
                 "upgrade the server to v4.17 or later, or ask for a key that is not read-only",
             )
         key = pb.ApiKey(name=name, is_admin=scope.kind == "admin", tenant_id=scope.id, is_read_only=read_only)
@@ -134,7 +136,7 @@ class V4(Generation):
         except Refused as refused:
             raise self._refusal(refused) from None
         created = _parse(pb.CreateApiKeyResponse, answer)
-        return NewKey(created.id, created.token)
+        return NewKey(an_id(created.id), created.token)
 
     @patiently
     def delete_key(self, key_id: str) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,8 +15,8 @@ from chirpstack_api import api as pb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from init_job import load, state, tokens
-from init_job.errors import ConfigurationError, InitJobError, Unavailable
+from init_job import load, log, state, tokens
+from init_job.errors import ConfigurationError, InitJobError, ServerRefusal, Unavailable
 from init_job.outputs.env_file import EnvFile
 from init_job.outputs.interface import IssuedKey, Output
 from init_job.servers import grpc_web
@@ -30,8 +31,8 @@ from init_job.wait import Once
 from tests.faults.conftest import Worlds
 from tests.faults.ledger import record, require
 from tests.faults.world import APIS, FULL, NAME, Api, World
-from tests.simulator import Request, Response
-from tests.support import jwt
+from tests.simulator import Request, Response, Simulator
+from tests.support import jwt, settings_for
 
 _ID = "6ad5b0ef-3b3d-4a0a-b8a4-2d0d6b8bb9b2"
 TOKENS = {
@@ -84,6 +85,75 @@ def test_a_token_that_is_none_is_refused_and_nothing_is_written(api: Api, token:
         world.server.after = None
         world.expect_healed(result.log)
         record("hostile", f"token: {token}", "exit 7, nothing written")
+
+
+GATE_SECRET = "a-gates-secret-as-long-as-an-id-is-1"
+UUIDS = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def with_secrets_for_ids(request: Request, response: Response) -> Response:
+    """A hook: of the same length, so that the messages of v4 stay whole."""
+    body = re.sub(rb'(?<=id":")1(?=")', GATE_SECRET.encode(), response.body, flags=re.IGNORECASE)
+    body = UUIDS.sub(GATE_SECRET.encode(), body)
+    return Response(response.status, [one for one in response.headers if one[0] != "Content-Length"], body)
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_an_id_that_is_none_is_not_told_and_no_key_is_left_behind(api: Api, worlds: Worlds) -> None:
+    creates = []
+
+    def after(request: Request, response: Response) -> Response | None:
+        if "CreateApiKey" in request.route or (request.method, request.route) == ("POST", "/api/internal/api-keys"):
+            creates.append(request)
+            return with_secrets_for_ids(request, response) if len(creates) == 1 else None
+        return None
+
+    with worlds(api) as world:
+        world.settle()
+        headers = world.folder / "headers"
+        headers.write_text(f"X-Gate: Bearer {GATE_SECRET}\n")
+        world.variables["CHIRPSTACK_HEADERS_FILE"] = str(headers)
+        world.server.after = after
+        result = world.run()
+        assert result.code == 0, result.log
+        assert len(creates) == 2
+        assert GATE_SECRET not in result.err
+        world.expect_promise_kept(result)
+        world.expect_nothing_of_others_touched(result.log)
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_no_list_or_profile_has_anything_but_ids_in_their_place(api: Api) -> None:
+    version, kind, group = {"v3": ("3.17.9", "organization", "chirpstack"), "v4": ("4.19.0", "tenant", "ChirpStack")}[
+        api
+    ]
+    with Simulator(api, version) as simulator:
+        simulator.add_key(NAME)
+        simulator.add_key("of a group", f"{kind}:{simulator.groups()[group]}")
+        server = {"v3": V3, "v4": V4}[api](Http(settings_for(simulator.url)), Once())
+        assert server.log_in("admin", "admin")
+        simulator.after = with_secrets_for_ids
+        calls: list[Callable[[], object]] = [
+            lambda: server.list_keys(ResolvedScope("admin"), NAME),
+            lambda: server.find_key(_ID),
+            lambda: server.resolve(Scope(kind, group)),
+            lambda: server.create_key(ResolvedScope("admin"), "another", False),
+        ]
+        if api == "v3":
+            calls.append(lambda: server.set_password("another one"))
+        for call in calls:
+            with pytest.raises(Unavailable) as caught:
+                call()
+            assert GATE_SECRET not in str(caught.value)
+
+
+def test_a_version_that_is_told_is_masked() -> None:
+    log.hide(GATE_SECRET)
+    with Simulator("v4", "4.16.0") as simulator:
+        server = V4(Http(settings_for(simulator.url)), Once())
+        server.version = f"4.16.{GATE_SECRET}"
+        with pytest.raises(ServerRefusal, match=r"^ChirpStack 4\.16\.\*\*\* has no read-only keys"):
+            server.create_key(ResolvedScope("admin"), NAME, read_only=True)
 
 
 PLANTED = (".token.0123abcd.tmp", ".app.env.0123abcd.tmp", ".key.json.0123abcd.tmp", ".token.state")
