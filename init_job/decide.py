@@ -9,7 +9,6 @@ replaces and revokes. Any other key of the name is somebody else's: it is delete
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from init_job import log
 from init_job.errors import TokenError
 from init_job.servers.interface import Key
 from init_job.settings import KeySettings
@@ -30,7 +29,7 @@ class Saved:
     reason: str = ""
     """Why it does not work."""
     key: Key | None = None
-    """Its key, where it is not of the name and scope that are asked for, and the account may see it."""
+    """Its key, where it is not of the name and scope that are asked for, and the account may see it; for messages."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +145,7 @@ def to_revoke(asked: KeySettings, there: There, every: bool) -> tuple[str, ...]:
 
 def _somebody_elses(asked: KeySettings, token: Saved) -> TokenError:
     key, key_id, called = token.key, token.key_id, asked.called
-    what = f"its key {key_id} is not"
-    if key:
-        what = f"it is key {log.masked(key.name)!r} in scope {key.scope} (id {key_id}), not"
+    what = f"it is key {key.name!r} in scope {key.scope} (id {key_id}), not" if key else f"its key {key_id} is not"
     return TokenError(
         f"the token in {token.output} works, but {what} {asked.name!r} in this scope",
         f"it may be somebody else's and is kept: correct {called('API_KEY_NAME')} or {called('API_KEY_SCOPE')}, or "

@@ -97,6 +97,7 @@ def _look_at(job: Job, token: SavedToken, scope: ResolvedScope, ids: set[str]) -
         if key:
             # v3 before v3.12 has no call for an application's key that works for all of them (contract §3.8).
             status = TokenStatus(True)
+            key = replace(key, name=log.masked(key.name))
     return Saved(token.key_id, status.works, token.token, token.output, status.reason, key)
 
 
