@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 
 from init_job import texts
+from init_job.errors import OutputError
 
 
 class Given:
@@ -24,8 +25,8 @@ class Given:
         if env_file or os.path.isfile(path):
             try:
                 # Other services' values may be in any encoding; ours are looked at one by one.
-                text = texts.decoded(texts.read_bytes(path), path, "surrogateescape")
-                self._add(path, text, environ)
+                content = texts.read_bytes(path) if env_file else _found_here(path)
+                self._add(path, texts.decoded(content, path, "surrogateescape"), environ)
             except ValueError as error:
                 self.problems.append(str(error))
                 self.is_whole = False
@@ -75,3 +76,18 @@ class Given:
         if found:
             self.tidied.append(f"{name} ({' and '.join(found)})")
         return rest
+
+
+def _found_here(path: str) -> bytes:
+    """Of a file that nobody has named: in a folder that others may write, one of them may have put it there, to have
+    the password sent to him. Raises ValueError."""
+    from init_job.outputs.paths import reach  # a run without such a file does not pay for it
+
+    try:
+        with reach(path, path, follow=True) as entry:
+            entry.need_no_doubt()
+            return texts.read_bytes(path, lambda _, flags: entry.open(flags))
+    except (OSError, OutputError) as error:
+        theirs = "it is somebody else's, in a folder that others may write"
+        reason = error.strerror if isinstance(error, OSError) else theirs
+        raise ValueError(f"{path} is not read: {reason}; remove it, or name it with --env-file") from None

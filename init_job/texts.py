@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Callable
 
 _MAX_FILE = 8 * 1024 * 1024  # bytes; a bundle of CA certificates has a quarter of one MiB
 _BOM = "\ufeff"
@@ -43,12 +44,12 @@ def read_file(path: str) -> str:
     return decoded(read_bytes(path), path)
 
 
-def read_bytes(path: str) -> bytes:
-    """Raises ValueError."""
+def read_bytes(path: str, opener: Callable[[str, int], int] | None = None) -> bytes:
+    """`opener` as for `open`. Raises ValueError."""
     expect_path(path)
     shown = path if _PATH.fullmatch(path) else "the file (what is named may be a value, not a path)"
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=opener) as file:
             content = file.read(_MAX_FILE + 1)
     except IsADirectoryError:
         raise ValueError(

@@ -130,11 +130,13 @@ def _serve(control: socket.socket) -> NoReturn:
     # Whatever the program imports during a run is there already: another user may not be let in where it lies.
     import difflib  # noqa: F401
     import encodings.ascii
+    import encodings.utf_8_sig
     import encodings.utf_16_be  # noqa: F401
     import gc
 
     import dotenv  # noqa: F401
 
+    from init_job import settings_file  # noqa: F401
     from init_job.servers import chirpstack_pb2  # noqa: F401
 
     _warm_up()

@@ -441,6 +441,34 @@ def test_a_program_that_keeps_an_env_file_locked_is_told_before_a_key_is_made(wo
         require(world.keys() == [], "a key without its token", result.log)
 
 
+# Settings
+
+
+@needs_root
+@pytest.mark.parametrize("job", USERS)
+@pytest.mark.parametrize("is_link", [True, False])
+def test_a_neighbours_env_file_in_the_working_folder_is_not_obeyed(
+    is_link: bool, job: int, open_worlds: Worlds
+) -> None:
+    """It would have the password sent to whomever it names."""
+    with open_worlds("v4") as world:
+        share(world, owner=job)
+        world.folder.chmod(0o1777)
+        server = world.variables.pop("CHIRPSTACK_URL")
+        planted, theirs = world.folder / ".env", world.folder / "theirs"
+        (theirs if is_link else planted).write_text(f"CHIRPSTACK_URL={server}\n")
+        if is_link:
+            planted.symlink_to(theirs)
+        give_away(planted)
+        run = run_as(job, world, ENV_FILE="", JSON_FILE="")
+        assert run.code == 2, run.err
+        assert ".env is not read: it is somebody else's" in run.err
+        assert world.keys() == []
+        os.chown(planted, 0, 0, follow_symlinks=False)
+        run = run_as(job, world, ENV_FILE="", JSON_FILE="")
+        assert run.code == 0, run.err
+
+
 # Standard output
 
 
