@@ -433,6 +433,7 @@ def test_each_variable_of_an_env_file_has_a_memory_of_its_own(worlds: Worlds) ->
 def test_a_program_that_keeps_an_env_file_locked_is_told_before_a_key_is_made(worlds: Worlds, tmp_path: Path) -> None:
     with worlds("v4") as world:
         world.settle()
+        world.constants["init_job.outputs.files._LOCK_PATIENCE"] = 0.5
         fd = lock_for_ever(world.env_file)
         result = world.run(TOKEN_FILE="", JSON_FILE="")
         os.close(fd)
