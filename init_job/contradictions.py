@@ -98,14 +98,12 @@ def _outputs(key: Mapping[str, Any]) -> Iterator[tuple[object, str, str, object]
 def _file(path: str) -> object:
     """The same for all paths of one file, be they links, hard links or mounts of it, and for a standard output that
     goes into it."""
-    shown = _shown(path)
     with contextlib.suppress(OSError, ValueError):
-        if path == "-":
-            info = os.fstat(1)
-            return (info.st_dev, info.st_ino) if stat.S_ISREG(info.st_mode) else shown
-        if os.path.exists(path):
-            info = os.stat(path)
+        info = os.fstat(1) if path == "-" else os.stat(path)
+        if path != "-" or stat.S_ISREG(info.st_mode):
             return info.st_dev, info.st_ino
+    shown = _shown(path)
+    with contextlib.suppress(OSError, ValueError):  # where it is not there yet
         folder, name = os.path.split(shown)
         info = os.stat(folder)
         return info.st_dev, info.st_ino, name

@@ -87,14 +87,15 @@ class Job:
         ConfigurationError when another key of the run is the same one."""
         if self.memory.state.intent:
             return False  # whatever a run has left is to be looked at
-        self.run.claim(made.name, where(made), self)
+        scope = where(made)
+        self.run.claim(made.name, scope, self)
         asked = self.run.settings
         if not asked.health_url and asked.api in ("auto", made.api):
             try:
-                return self.run.asked_once(made.api).check_token(saved.token, made.id, where(made)).works
+                return self.run.asked_once(made.api).check_token(saved.token, made.id, scope).works
             except Unavailable:
                 pass
-        return self.check(saved, where(made)).works
+        return self.check(saved, scope).works
 
     def check(self, saved: SavedToken, scope: ResolvedScope | None = None) -> TokenStatus:
         """`scope` is where the key is, as far as that is known."""

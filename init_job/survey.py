@@ -37,21 +37,16 @@ def survey(job: Job, tokens: list[SavedToken]) -> tuple[ResolvedScope, There]:
         # Done with it: a key of the name that somebody makes from now on is none of ours.
         left = replace(intent, known=tuple(sorted(ids)), doomed=doomed) if doomed else None
         memory.save_if_possible(replace(memory.state, intent=left))
-    made = {one.id for one in memory.state.made if not _is_anothers(one, job)}
+    asked, settings = job.asked, job.run.settings
+    others = {(key.name, key.scope) for key in settings.keys} | {*settings.left_out}
+    theirs = {(name, str(scope)) for name, scope in others - {(asked.name, asked.scope)}}
+    # What another key of KEYS_FILE is asked for by is that one's, whatever is remembered here of earlier settings: with
+    # its scope as it was written then, or by its id.
+    made = {one.id for one in memory.state.made if not theirs & {(one.name, one.scope), (one.name, str(where(one)))}}
     if intent:
         made |= ids & {token.key_id for token in saved} - {*intent.known}
     there = There(tuple(key for key in keys if key.id not in unread), saved, frozenset(made), doomed)
     return scope, there
-
-
-def _is_anothers(made: MadeKey, job: Job) -> bool:
-    """Whether another key of KEYS_FILE is asked for by what this one was: then it is that one's, whatever is remembered
-    here of earlier settings."""
-    asked, settings = job.asked, job.run.settings
-    others = {(key.name, key.scope) for key in settings.keys} | {*settings.left_out}
-    # As it was written then, or by its id.
-    scopes = {made.scope, str(where(made))}
-    return any(name == made.name and str(scope) in scopes for name, scope in others - {(asked.name, asked.scope)})
 
 
 def leftovers(

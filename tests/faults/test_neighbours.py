@@ -8,8 +8,6 @@ import contextlib
 import fcntl
 import os
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from tests.faults.ledger import record, require
 from tests.faults.proxy import Exchange
 from tests.faults.runner import Result
 from tests.faults.sweep import some_of
-from tests.faults.users import needs_root, run_as, run_mounted
+from tests.faults.users import needs_root, run_as, run_mounted, run_onto
 from tests.faults.world import APIS, ENV_BEFORE, FULL, Api, World, key_id
 from tests.support import jwt, needs_mounts
 
@@ -484,17 +482,8 @@ def test_a_standard_output_that_takes_nothing_is_found_before_a_key_is_made(
         world.proxy.plan(lambda exchange: creates.append(exchange) if exchange.is_create else None)
         read_end, write_end = os.pipe()
         os.close(read_end)
-        others = dict.fromkeys(("TOKEN_FILE", "ENV_FILE", "JSON_FILE"), "") | {variable: "-"}
         redirection = "" if out == "a closed pipe" else out
-        run = subprocess.run(
-            ["sh", "-c", f"exec {shlex.quote(sys.executable)} -m init_job {redirection}"],
-            cwd=Path(__file__).parent.parent.parent,
-            env={**world.variables, **others},
-            stdout=write_end,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        run = run_onto(write_end, world, redirection=redirection, **{variable: "-"})
         os.close(write_end)
         assert run.returncode == 6, run.stderr
         assert f"{variable}: standard output cannot be written" in run.stderr
@@ -507,10 +496,10 @@ def test_a_standard_output_that_takes_nothing_is_found_before_a_key_is_made(
 def test_a_standard_output_that_goes_into_another_output_is_told(variable: str, worlds: Worlds, tmp_path: Path) -> None:
     with worlds("v4") as world:
         world.settle()
-        mine, other = ("JSON_FILE", "TOKEN_FILE") if variable == "TOKEN_FILE" else ("TOKEN_FILE", variable)
+        mine = "JSON_FILE" if variable == "TOKEN_FILE" else "TOKEN_FILE"
         out = tmp_path / "out"
         with out.open("wb") as file:
-            done = on_standard_output(world, file.fileno(), **{other: "", mine: "-", variable: str(out)})
+            done = run_onto(file.fileno(), world, **{mine: "-", variable: str(out)})
         assert done.returncode == 2, done.stderr
         assert "is named by two outputs" in done.stderr
         assert world.keys() == []
@@ -543,7 +532,7 @@ def test_a_pipe_that_is_full_and_nobody_reads_is_found_before_a_key_is_made(
                 while True:
                     os.write(write_end, bytes(size))
         os.set_blocking(write_end, is_blocking)
-        done = on_standard_output(world, write_end, PYTHONUNBUFFERED=unbuffered)
+        done = run_onto(write_end, world, TOKEN_FILE="-", PYTHONUNBUFFERED=unbuffered)
         os.close(read_end)
         os.close(write_end)
         assert done.returncode == 6, done.stderr
@@ -558,23 +547,9 @@ def test_a_file_that_takes_half_of_the_token_is_no_success(unbuffered: str, worl
         out = tmp_path / "out"
         out.write_bytes(bytes(1024 - 50))
         with out.open("ab") as file:
-            done = on_standard_output(world, file.fileno(), prelude="ulimit -f 1; ", PYTHONUNBUFFERED=unbuffered)
+            done = run_onto(file.fileno(), world, "ulimit -f 1", TOKEN_FILE="-", PYTHONUNBUFFERED=unbuffered)
         assert done.returncode == 6, done.stderr
         require(world.keys() == [], "a key without its token", done.stderr)
-
-
-def on_standard_output(
-    world: World, stream: int, prelude: str = "", **variables: str
-) -> subprocess.CompletedProcess[str]:
-    """A run that has less patience with its reader."""
-    program = "import sys; from init_job import cli; from init_job.outputs import place; place.PATIENCE = 0.2; "
-    command = f"{prelude}exec {shlex.quote(sys.executable)} -c {shlex.quote(program + 'sys.exit(cli.main())')}"
-    return subprocess.run(
-        ["bash", "-c", command],
-        cwd=Path(__file__).parent.parent.parent,
-        env={**world.variables, "ENV_FILE": "", "JSON_FILE": "", "TOKEN_FILE": "-", **variables},
-        stdout=stream, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
-    )  # fmt: skip
 
 
 # What ends with the container

@@ -4,7 +4,6 @@ import fcntl
 import os
 import shlex
 import stat
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import pytest
 
 from tests.faults.conftest import Worlds
 from tests.faults.ledger import record, require
-from tests.faults.users import needs_root, run_as, run_mounted
+from tests.faults.users import needs_root, run_as, run_mounted, run_onto
 from tests.faults.world import ENV_BEFORE
 from tests.support import needs_mounts
 
@@ -230,19 +229,10 @@ def test_a_standard_output_that_takes_nothing_ends_with_6_and_no_key_is_left(
 ) -> None:
     with worlds("v4") as world:
         world.settle()
-        others = dict.fromkeys(("TOKEN_FILE", "ENV_FILE", "JSON_FILE"), "") | {variable: "-"}
         with Path("/dev/full").open("w") as full:
             read_end, write_end = os.pipe()
             os.close(read_end)
-            run = subprocess.run(
-                [sys.executable, "-m", "init_job"],
-                cwd=Path(__file__).parent.parent.parent,
-                env={**world.variables, **others},
-                stdout=full if out == "full" else write_end,
-                stderr=subprocess.PIPE,
-                text=True,
-                check=False,
-            )
+            run = run_onto(full.fileno() if out == "full" else write_end, world, **{variable: "-"})
             os.close(write_end)
         assert run.returncode == 6, run.stderr
         require(world.keys() == [], "a key without its token", run.stderr)

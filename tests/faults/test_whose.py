@@ -25,6 +25,14 @@ def settled(world: World) -> str:
     return key_id(world.tokens()[0])
 
 
+def cut_before_the_delete(world: World, command: str, **variables: str) -> None:
+    """The new key is in the outputs, and the old one is still there."""
+    world.proxy.plan(lambda exchange: Exchange.hang_up if exchange.is_delete else None)
+    assert world.run(None, (command,), WAIT_TIMEOUT="0", **variables).code == 3
+    assert len(world.ids()) == 2
+    world.proxy.plan(None)
+
+
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("patience", ["0", "30s"])
 def test_a_key_that_somebody_makes_while_the_create_cannot_be_sent_stays(
@@ -88,10 +96,7 @@ def test_the_old_key_of_a_rotation_that_was_cut_short_goes_whatever_happened_sin
     with worlds(api) as world:
         world.settle()
         settled(world)
-        world.proxy.plan(lambda exchange: Exchange.hang_up if exchange.is_delete else None)
-        assert world.run(None, ("rotate",), WAIT_TIMEOUT="0").code == 3
-        assert len(world.ids()) == 2
-        world.proxy.plan(None)
+        cut_before_the_delete(world, "rotate")
         command: tuple[str, ...] = ()
         if since == "the token was lost":
             for path in (world.token_file, world.json_file):
@@ -116,9 +121,7 @@ def test_a_token_that_came_back_while_its_key_was_to_be_deleted_still_works_or_g
     with worlds(api) as world:
         settled(world)
         before = [path.read_bytes() for path in (world.token_file, world.json_file, world.env_file)]
-        world.proxy.plan(lambda exchange: Exchange.hang_up if exchange.is_delete else None)
-        assert world.run(None, ("rotate",), WAIT_TIMEOUT="0").code == 3
-        world.proxy.plan(None)
+        cut_before_the_delete(world, "rotate")
         for path, content in zip((world.token_file, world.json_file, world.env_file), before, strict=True):
             if where == "every output" or path == world.token_file:
                 path.write_bytes(content)
@@ -134,9 +137,7 @@ def test_a_run_between_two_outputs_that_was_killed_and_settings_that_came_back(w
     with worlds("v4") as world:
         settled(world)
         old = world.json_file.read_bytes()
-        world.proxy.plan(lambda exchange: Exchange.hang_up if exchange.is_delete else None)
-        world.run(API_KEY_READ_ONLY="true", ON_LOST_TOKEN="replace", WAIT_TIMEOUT="0")
-        world.proxy.plan(None)
+        cut_before_the_delete(world, "ensure", API_KEY_READ_ONLY="true", ON_LOST_TOKEN="replace")
         world.json_file.write_bytes(old)
         for _ in range(2):
             result = world.run()
@@ -175,9 +176,7 @@ def test_a_key_that_somebody_makes_after_a_lost_answer_was_made_good_stays(
 def test_the_old_key_of_a_rotation_that_was_cut_short_is_known_after_other_settings(api: Api, worlds: Worlds) -> None:
     with worlds(api) as world:
         old = settled(world)
-        world.proxy.plan(lambda exchange: Exchange.hang_up if exchange.is_delete else None)
-        assert world.run(None, ("rotate",), WAIT_TIMEOUT="0").code == 3
-        world.proxy.plan(None)
+        cut_before_the_delete(world, "rotate")
         renamed = world.run(API_KEY_NAME="renamed")
         assert renamed.code == 0, renamed.log
         result = world.run(None, ("revoke",))

@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +31,18 @@ def run_mounted(world: World, mounts: str, change_root: str = "", **variables: s
         text=True,
         check=False,
     )
+
+
+def run_onto(
+    stream: int, world: World, prelude: str = ":", redirection: str = "", **outputs: str
+) -> subprocess.CompletedProcess[str]:
+    """The job with this standard output and these outputs alone, after that command; it has less patience with whoever
+    reads."""
+    program = "import sys; from init_job import cli; from init_job.outputs import place; place.PATIENCE = 0.2; "
+    job = f"{shlex.quote(sys.executable)} -c {shlex.quote(program + 'sys.exit(cli.main())')}"
+    return subprocess.run(
+        ["bash", "-c", f"{prelude}; exec {job} {redirection}"],
+        cwd=Path(__file__).parent.parent.parent,
+        env={**world.variables, **dict.fromkeys(("TOKEN_FILE", "ENV_FILE", "JSON_FILE"), ""), **outputs},
+        stdout=stream, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+    )  # fmt: skip
